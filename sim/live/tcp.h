@@ -1,0 +1,53 @@
+/*
+ * TCP: streams over non-blocking sockets, dialed or accepted, on a libevent base.
+ */
+#pragma once
+
+#include "sim/base/nsec.h"
+#include "sim/live/stream.h"
+
+struct event_base;
+struct tcp_listener;
+
+enum {
+    TCP_BACKLOG = 4096,
+    TCP_ADDRESS_MAX = 64, /* "[ipv6%scope]:port" and its NUL */
+};
+
+/* Zero in a member means the default in brackets. */
+struct tcp_options {
+    nsec_t connect_timeout_ns; /* for dials [10 s] */
+    nsec_t linger_ns;          /* how long a freed stream may still flush and wait for the peer's FIN [2 s] */
+    size_t window;             /* unconsumed input at which reading stops, bytes [STREAM_WINDOW] */
+    int sndbuf;                /* SO_SNDBUF in bytes [the kernel's]; what a slow reader can hide behind */
+    int rcvbuf;                /* SO_RCVBUF in bytes [the kernel's] */
+    const char *source;        /* for dials: local "ip" or "ip:port" to bind, NULL for any */
+};
+
+/* A base as the streams want it: precise timers, the epoll change list, no locks; SIGPIPE is ignored from
+ * then on. The caller frees it with event_base_free(). -ENOMEM. */
+int tcp_base_new(struct event_base **ret_base);
+
+/* Starts to connect to a numeric `address`, "127.0.0.1:80" or "[::1]:80". Whether it worked is told by
+ * `ready` or `ended` (REFUSED, TIMEOUT), also when it is known at once. `o` may be NULL. -EINVAL: `address`
+ * or `o->source` is no numeric address with a port; -EMFILE and the like: no socket. */
+int tcp_dial(struct event_base *base, const char *address, const struct tcp_options *o,
+             struct stream **ret_stream);
+
+/* Wraps a connected, non-blocking socket; the stream owns `fd` from then on. -ENOMEM. */
+int tcp_wrap(struct event_base *base, int fd, const struct tcp_options *o, struct stream **ret_stream);
+
+/* A connection came in. The stream is the callee's. `peer` is "ip:port", valid in the call only. */
+typedef void tcp_accept_fn(void *user, struct stream *s, const char *peer);
+
+/* Listens on a numeric "ip:port" (port 0: any free one) with TCP_NODELAY, SO_REUSEADDR and TCP_BACKLOG. When
+ * the process is out of descriptors, it rests for 100 ms. `o` applies to the accepted streams and may be
+ * NULL. -EINVAL: bad address; -EADDRINUSE, -EACCES, …: the system's. */
+int tcp_listener_new(struct event_base *base, const char *address, const struct tcp_options *o,
+                     tcp_accept_fn *accepted, void *user, struct tcp_listener **ret_listener);
+
+/* The port that is listened on, in host order. */
+int tcp_listener_port(const struct tcp_listener *l);
+
+/* Stops accepting and closes the socket; accepted streams live on. NULL is allowed. */
+void tcp_listener_free(struct tcp_listener *l);
