@@ -7,7 +7,7 @@
 static const char *const role_names[ROLE_COUNT] = {
     [ROLE_NONE] = "none",     [ROLE_MCP] = "mcp",       [ROLE_ORCHESTRATOR] = "orchestrator",
     [ROLE_EDGE] = "edge",     [ROLE_PROXY] = "proxy",   [ROLE_CONNECTOR] = "connector",
-    [ROLE_RUNNER] = "runner", [ROLE_CLIENT] = "client",
+    [ROLE_RUNNER] = "runner", [ROLE_CLIENT] = "client",   [ROLE_DISK] = "disk",
 };
 
 static const struct {
@@ -51,6 +51,7 @@ uint32_t plan_instances(const struct plan *plan, enum role role)
     case ROLE_CONNECTOR: return tunneled ? plan->tunnels.count * plan->tunnels.replicas : 0;
     case ROLE_RUNNER: return runner_instances(plan);
     case ROLE_NONE:
+    case ROLE_DISK:
     case ROLE_COUNT: break;
     }
     return 0;

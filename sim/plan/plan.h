@@ -23,6 +23,7 @@ enum role {
     ROLE_CONNECTOR,    /* gateway, outer half: dials the edge, relays streams to its proxy */
     ROLE_RUNNER,       /* environment workers and their sandbox pool */
     ROLE_CLIENT,       /* the load */
+    ROLE_DISK,         /* a runner's file system, by the runner's ordinal: no component, drivers serve it */
     ROLE_COUNT,
 };
 

@@ -63,6 +63,12 @@ struct component {
     struct env env;
 };
 
+/* Roles that are addresses only: a driver answers their flows itself, and world_add() does not know them. */
+static inline bool role_is_driver_served(enum role role)
+{
+    return role == ROLE_DISK;
+}
+
 extern const struct component_ops client_ops, orchestrator_ops, edge_ops, connector_ops, proxy_ops, runner_ops, mcp_ops;
 
 /* Effects --------------------------------------------------------------------------------------------------- */

@@ -103,6 +103,13 @@ enum msg_kind {
                      e = retry_after_ns */
     M_BODY,       /* the body of the message before goes on; a…e as in its head */
 
+    /* Files of a sandbox, runner to ADDR(ROLE_DISK, the runner's ordinal). Drivers serve that role themselves: in virtual
+     * time the answer comes after the pool's spill_write_ns or spill_read_ns, drawn by call id (and offset), live from a
+     * real file with generated, hashed content. */
+    M_FILE_WRITE, /* → a = call id, b = characters, c = session; ← M_OK a = characters written, or M_ERROR */
+    M_FILE_READ,  /* → a = call id, b = offset, c = length, both in characters; ← M_OK a = characters read (fewer at the
+                     end), b = 1 the integrity check failed; or M_ERROR: no such file */
+
     M_KIND_COUNT,
 };
 
