@@ -24,8 +24,8 @@ struct intern {
     uint32_t limit_count;
 };
 
-/* An empty table of up to `limit_count` different strings (at most 2^31) with `limit_bytes` of text, each
- * string's closing NUL counted. Allocates nothing yet. */
+/* An empty table of up to `limit_count` different strings (never more than 2^30) with `limit_bytes` of text,
+ * each string's closing NUL counted. Allocates nothing yet. */
 void intern_init(struct intern *t, size_t limit_bytes, uint32_t limit_count);
 /* Frees all. NULL and a zeroed table are allowed. */
 void intern_deinit(struct intern *t);

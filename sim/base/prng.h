@@ -62,8 +62,8 @@ bool prng_chance_ppm(struct prng *p, uint32_t ppm);
  * An exponentially distributed span of the given mean: mean * -ln(1 - u), rounded to the nearest nanosecond.
  * One draw; grows with u; at most 44.4 means; saturates at NSEC_MAX.
  *
- * Error, before that rounding: relative below 1e-7 of the result for all u above 2^-40, and below 2^-60 of
- * the mean always. Fixed point only: no libm, no floating point.
+ * Error, before that rounding: below 1e-7 of the result for all u above 2^-38, and below 2^-58 of the mean
+ * always. Fixed point only: no libm, no floating point.
  */
 nsec_t prng_exponential(struct prng *p, nsec_t mean);
 
