@@ -52,6 +52,7 @@ struct calendar {
     struct cal_chunk *buckets[CALENDAR_LEVELS][CALENDAR_DIGITS];
     struct cal_chunk *spare;  /* chunks to be used */
     struct cal_chunk *blocks; /* all memory for chunks, chained */
+    size_t chunks;            /* in all blocks, but the links */
     size_t bytes;
 };
 

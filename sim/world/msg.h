@@ -8,8 +8,8 @@
  *   over when: both sides sent MSG_LAST and both arrived, or a RESET was sent or received.
  *
  * `bytes` is what the message weighs on the wire, head and body. A body larger than BODY_CHUNK follows its head in
- * M_BODY messages of at most BODY_CHUNK (MSG_MORE on all but the last), so that links and relays can interleave; the
- * message is complete with the first one that has no MSG_MORE.
+ * M_BODY messages of at most BODY_CHUNK (MSG_UNFINISHED on all but the last), so that links and relays can interleave; the
+ * message is complete with the first one that has no MSG_UNFINISHED.
  *
  * Relays (edge, connector) pass DATA of a tunnel stream on as it is and never look at kind or a…e: live they see
  * M_BYTES, since the payload is the inner TLS's ciphertext.
@@ -24,7 +24,7 @@ enum msg_type { MSG_OPEN = 1, MSG_DATA, MSG_CREDIT, MSG_RESET };
 
 enum msg_flag {
     MSG_LAST = 1, /* the sender says no more on this flow */
-    MSG_MORE = 2, /* this message's body continues in M_BODY messages */
+    MSG_UNFINISHED = 2, /* this message's body continues in M_BODY messages */
 };
 
 #define BODY_CHUNK 65536u

@@ -173,6 +173,13 @@ struct flow_view world_flow(const struct world *w, uint32_t flow)
                               .opened = e->opened};
 }
 
+bool world_flow_alive(const struct world *w, uint32_t flow)
+{
+    const struct flow_end *e = slab_get(&w->ends, flow);
+
+    return e && !e->over;
+}
+
 void world_flow_set_user(struct world *w, uint32_t flow, uint32_t user)
 {
     end_of(w, flow)->user = user;
@@ -336,7 +343,7 @@ void flow_send_whole(struct outbox *out, uint32_t flow, bool open, struct msg m)
     do {
         m.bytes = left < BODY_CHUNK ? left : BODY_CHUNK;
         left -= m.bytes;
-        m.flags = left ? MSG_MORE : last;
+        m.flags = left ? MSG_UNFINISHED : last;
         send(out, flow, type, m);
         type = MSG_DATA;
         m.kind = M_BODY;

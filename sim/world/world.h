@@ -92,6 +92,8 @@ struct flow_view {
     bool over;          /* no event may be handed to it any more */
     bool opened;        /* the owner opened it (otherwise: accepted) */
 };
+/* Whether the id still names an end and events may be handed to it. */
+bool world_flow_alive(const struct world *w, uint32_t flow);
 /* The end must be alive or held. */
 struct flow_view world_flow(const struct world *w, uint32_t flow);
 void world_flow_set_user(struct world *w, uint32_t flow, uint32_t user);

@@ -1,0 +1,260 @@
+#include "sim/virtual/calendar.h"
+
+#include "sim/base/mix.h"
+#include "sim/base/panic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define CHUNK_ITEMS  31
+#define BLOCK_CHUNKS 64
+#define READY_MIN    64
+/* More in `ready` than this, and its time range is cut down. */
+#define READY_MANY (2 * CHUNK_ITEMS)
+
+/* A bucket is a chain of chunks, all full but the first. The order within a bucket does not matter. */
+struct cal_chunk {
+    struct cal_chunk *next;
+    size_t len;
+    struct cal_item items[CHUNK_ITEMS];
+};
+
+static bool before(const struct cal_item *a, const struct cal_item *b)
+{
+    if (a->at != b->at) return a->at < b->at;
+    if (a->prio != b->prio) return a->prio < b->prio;
+    return a->seq < b->seq;
+}
+
+/* A block of chunks; its first chunk links the blocks. */
+static int add_block(struct calendar *c)
+{
+    struct cal_chunk *block = malloc(BLOCK_CHUNKS * sizeof(*block));
+
+    if (!block) return -ENOMEM;
+    block->next = c->blocks;
+    c->blocks = block;
+    for (int i = 1; i < BLOCK_CHUNKS; i++) {
+        block[i].next = c->spare;
+        c->spare = &block[i];
+    }
+    c->chunks += BLOCK_CHUNKS - 1;
+    c->bytes += BLOCK_CHUNKS * sizeof(*block);
+    return 0;
+}
+
+/* Memory for `len` events wherever they may go, so that nothing but a push can run out of it. Each bucket may
+ * have one chunk that is not full, and one more is being emptied. */
+static int reserve(struct calendar *c, size_t len)
+{
+    size_t chunks = CALENDAR_LEVELS * CALENDAR_DIGITS + len / CHUNK_ITEMS + 2;
+
+    while (c->chunks < chunks) {
+        int r = add_block(c);
+        if (r < 0) return r;
+    }
+    if (c->ready_cap < len) {
+        size_t cap = 2 * c->ready_cap < c->limit ? 2 * c->ready_cap : c->limit;
+        struct cal_item *ready = reallocarray(c->ready, cap, sizeof(*ready));
+        if (!ready) return -ENOMEM;
+        c->ready = ready;
+        c->bytes += (cap - c->ready_cap) * sizeof(*ready);
+        c->ready_cap = cap;
+    }
+    return 0;
+}
+
+int calendar_init(struct calendar *c, size_t limit)
+{
+    *c = (struct calendar){.limit = limit};
+    c->ready = malloc(READY_MIN * sizeof(*c->ready));
+    if (!c->ready) return -ENOMEM;
+    c->ready_cap = READY_MIN;
+    c->bytes = READY_MIN * sizeof(*c->ready);
+
+    int r = reserve(c, 0);
+    if (r < 0) calendar_deinit(c);
+    return r;
+}
+
+void calendar_deinit(struct calendar *c)
+{
+    if (!c) return;
+    for (struct cal_chunk *block = c->blocks, *next; block; block = next) {
+        next = block->next;
+        free(block);
+    }
+    free(c->ready);
+    *c = (struct calendar){0};
+}
+
+void calendar_shuffle_ties(struct calendar *c, uint64_t seed)
+{
+    ASSERT(c->len == 0);
+    c->shuffled = true;
+    c->shuffle = seed;
+}
+
+static void sift_up(struct cal_item *items, size_t i, struct cal_item item)
+{
+    while (i > 0) {
+        size_t parent = (i - 1) / 2;
+
+        if (!before(&item, &items[parent])) break;
+        items[i] = items[parent];
+        i = parent;
+    }
+    items[i] = item;
+}
+
+static void sift_down(struct cal_item *items, size_t len, size_t i, struct cal_item item)
+{
+    for (;;) {
+        size_t child = 2 * i + 1;
+
+        if (child >= len) break;
+        if (child + 1 < len && before(&items[child + 1], &items[child])) child++;
+        if (!before(&items[child], &item)) break;
+        items[i] = items[child];
+        i = child;
+    }
+    items[i] = item;
+}
+
+static void order_ready(struct calendar *c)
+{
+    for (size_t i = c->ready_len / 2; i-- > 0;) sift_down(c->ready, c->ready_len, i, c->ready[i]);
+}
+
+/* Puts an event, which is not before the base, into its bucket. */
+static void place(struct calendar *c, const struct cal_item *item)
+{
+    unsigned level = (63 - __builtin_clzll((item->at ^ c->base) | 1)) / CALENDAR_DIGIT_BITS;
+    unsigned digit = item->at >> (level * CALENDAR_DIGIT_BITS) & (CALENDAR_DIGITS - 1);
+    struct cal_chunk **bucket = &c->buckets[level][digit];
+
+    if (!*bucket || (*bucket)->len == CHUNK_ITEMS) {
+        struct cal_chunk *chunk = c->spare;
+
+        c->spare = chunk->next;
+        chunk->next = *bucket;
+        chunk->len = 0;
+        *bucket = chunk;
+        c->levels_used |= UINT32_C(1) << level;
+        c->digits_used[level] |= UINT64_C(1) << digit;
+    }
+    (*bucket)->items[(*bucket)->len++] = *item;
+}
+
+/* Takes the earliest bucket out and moves the base to its first nanosecond. There must be one. */
+static struct cal_chunk *take_bucket(struct calendar *c, unsigned *ret_level)
+{
+    unsigned level = __builtin_ctz(c->levels_used);
+    unsigned digit = __builtin_ctzll(c->digits_used[level]);
+    unsigned shift = level * CALENDAR_DIGIT_BITS;
+    struct cal_chunk *bucket = c->buckets[level][digit];
+
+    c->buckets[level][digit] = NULL;
+    c->digits_used[level] &= c->digits_used[level] - 1;
+    if (!c->digits_used[level]) c->levels_used &= c->levels_used - 1;
+    /* The digits above stay, this one is the bucket's, those below become zero. */
+    c->base = ((c->base >> shift & ~(nsec_t)(CALENDAR_DIGITS - 1)) | digit) << shift;
+    *ret_level = level;
+    return bucket;
+}
+
+static struct cal_chunk *drop_chunk(struct calendar *c, struct cal_chunk *chunk)
+{
+    struct cal_chunk *next = chunk->next;
+
+    chunk->next = c->spare;
+    c->spare = chunk;
+    return next;
+}
+
+/* Makes all events of a bucket ready, in order. */
+static void make_ready(struct calendar *c, struct cal_chunk *chunk, unsigned level)
+{
+    c->ready_level = level;
+    c->ready_last = c->base + (((nsec_t)1 << (level * CALENDAR_DIGIT_BITS)) - 1);
+    for (; chunk; chunk = drop_chunk(c, chunk))
+        for (size_t i = 0; i < chunk->len; i++) c->ready[c->ready_len++] = chunk->items[i];
+    order_ready(c);
+}
+
+/* Gets the next events ready, if there are any: a bucket that is small or of a single time at once, others by
+ * way of finer buckets. */
+static void refill(struct calendar *c)
+{
+    while (c->ready_len == 0 && c->levels_used) {
+        unsigned level;
+        struct cal_chunk *chunk = take_bucket(c, &level);
+
+        if (level == 0 || !chunk->next) {
+            make_ready(c, chunk, level);
+            continue;
+        }
+        for (; chunk; chunk = drop_chunk(c, chunk))
+            for (size_t i = 0; i < chunk->len; i++) place(c, &chunk->items[i]);
+    }
+}
+
+/* Puts what is not so near back into buckets while too much is ready: a bucket that was taken whole because
+ * it held little may span a long time, in which much is entered afterwards. */
+static void cut_ready(struct calendar *c)
+{
+    while (c->ready_len > READY_MANY && c->ready_level > 0) {
+        size_t kept = 0;
+
+        /* Still in the bucket that was taken, so that the buckets of its level and above stay right. */
+        c->base = nsec_max(c->base, c->now);
+        c->ready_level--;
+        c->ready_last = c->base | (((nsec_t)1 << (c->ready_level * CALENDAR_DIGIT_BITS)) - 1);
+        for (size_t i = 0; i < c->ready_len; i++) {
+            if (c->ready[i].at > c->ready_last)
+                place(c, &c->ready[i]);
+            else
+                c->ready[kept++] = c->ready[i];
+        }
+        c->ready_len = kept;
+    }
+    order_ready(c);
+}
+
+int calendar_push(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload)
+{
+    ASSERT(at >= c->now);
+    if (c->len == c->limit) return -ENOSPC;
+
+    int r = reserve(c, c->len + 1);
+    if (r < 0) return r;
+
+    uint64_t seq = c->next_seq++;
+    struct cal_item item = {at, c->shuffled ? mix64_chain(c->shuffle, seq) : seq, payload, prio};
+    c->len++;
+    if (at > c->ready_last) {
+        place(c, &item);
+        return 0;
+    }
+    sift_up(c->ready, c->ready_len++, item);
+    if (c->ready_len > READY_MANY && c->ready_level > 0) cut_ready(c);
+    return 0;
+}
+
+bool calendar_pop(struct calendar *c, struct cal_item *ret_item)
+{
+    if (c->ready_len == 0) refill(c);
+    if (c->ready_len == 0) return false;
+    *ret_item = c->ready[0];
+    c->now = ret_item->at;
+    c->len--;
+    c->ready_len--;
+    if (c->ready_len) sift_down(c->ready, c->ready_len, 0, c->ready[c->ready_len]);
+    return true;
+}
+
+nsec_t calendar_peek_at(struct calendar *c)
+{
+    if (c->ready_len == 0) refill(c);
+    return c->ready_len ? c->ready[0].at : NSEC_MAX;
+}

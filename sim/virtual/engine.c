@@ -1,0 +1,643 @@
+#include "sim/virtual/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sim/base/panic.h"
+#include "sim/base/slab.h"
+#include "sim/record/recorder.h"
+#include "sim/virtual/calendar.h"
+#include "sim/virtual/network.h"
+
+/* What a calendar entry stands for: the low bits of its payload, an id or a fault's index above. */
+enum entry { ENTRY_MESSAGE, ENTRY_TIMER, ENTRY_FAULT_BEGIN, ENTRY_FAULT_END, ENTRY_BITS = 2 };
+#define ENTRY_PAYLOAD(entry, id) ((uint64_t)(id) << ENTRY_BITS | (entry))
+
+/* Faults come before what happens at the same time. */
+enum priority { PRIORITY_FAULT, PRIORITY_NORMAL };
+
+enum stage {
+    STAGE_LINK,  /* on its way to the receiver's host */
+    STAGE_HOST,  /* served by the receiver's CPU */
+    STAGE_LOCAL, /* the driver's own word to the end it names: a reset, a disk's answer */
+};
+
+/* A message on its way. `end` is the sender's end (which is held meanwhile), or the receiver's for STAGE_LOCAL. */
+struct transit {
+    uint32_t end;
+    uint8_t stage;
+    uint8_t dialed; /* the first on a new connection: costs the receiver the handshake too */
+    struct msg msg;
+};
+
+struct timer {
+    addr_t self;
+    uint32_t epoch;
+    uint64_t token;
+};
+
+/* What the engine knows of a flow end, beside the world. */
+struct end {
+    nsec_t arrived_at; /* of the last message sent from here: the order of a flow is kept */
+    nsec_t served_at;
+    uint32_t children_first, children_last, next_sibling; /* ends carried by this one; by the same carrier */
+    uint8_t cut;       /* nothing sent from here arrives any more */
+    uint8_t reset;     /* ended by a reset: its connection is not used again */
+};
+
+struct state {
+    uint32_t epoch; /* of timers: +1 with each crash */
+    uint32_t incarnation;
+    bool down;      /* durable and waiting for its restart */
+};
+
+struct engine {
+    const struct engine_options *opts;
+    const struct plan *plan;
+    struct engine_result *result;
+    struct world *world;
+    struct network *network;
+    struct calendar calendar;
+    struct slab transits, timers;
+    struct end *ends; /* by slab_index() of the flow end */
+    size_t ends_capacity;
+    struct state *states[ROLE_COUNT];
+    struct effects effects;
+    struct digest digest;
+    uint64_t disk_key;
+    nsec_t now;
+    uint64_t events;
+    bool crashing, done;
+};
+
+static void handle(struct engine *e, const struct event *ev);
+
+/* Bookkeeping ------------------------------------------------------------------------------------------------ */
+
+static struct end *end_of(struct engine *e, uint32_t flow)
+{
+    size_t index = slab_index(flow);
+
+    if (index >= e->ends_capacity) {
+        size_t capacity = e->ends_capacity ? e->ends_capacity : 1024;
+        struct end *ends;
+
+        while (capacity <= index)
+            capacity *= 2;
+        ends = realloc(e->ends, capacity * sizeof *ends);
+        if (!ends) PANIC("out of memory for %zu flow ends", capacity);
+        e->ends = ends;
+        e->ends_capacity = capacity;
+    }
+    return &e->ends[index];
+}
+
+static void end_begin(struct engine *e, uint32_t flow, uint32_t carrier)
+{
+    *end_of(e, flow) = (struct end){0};
+    if (carrier) {
+        struct end *c = end_of(e, carrier);
+
+        if (c->children_last)
+            end_of(e, c->children_last)->next_sibling = flow;
+        else
+            c->children_first = flow;
+        c->children_last = flow;
+    }
+}
+
+static struct state *state_of(struct engine *e, addr_t self)
+{
+    return &e->states[ADDR_ROLE(self)][ADDR_ORDINAL(self)];
+}
+
+static bool is_up(struct engine *e, addr_t self)
+{
+    return world_has(e->world, self) && !state_of(e, self)->down;
+}
+
+static void schedule(struct engine *e, nsec_t at, enum priority priority, uint64_t payload)
+{
+    if (calendar_push(&e->calendar, at > e->now ? at : e->now, priority, payload) < 0)
+        PANIC("more than %zu events at once: the plan's limits allow too much", e->calendar.limit);
+}
+
+static void schedule_transit(struct engine *e, nsec_t at, struct transit t)
+{
+    uint32_t id = slab_alloc(&e->transits);
+
+    if (!id) PANIC("more than %u messages on their way at once", e->transits.limit);
+    *(struct transit *)slab_get_unchecked(&e->transits, id) = t;
+    world_flow_hold(e->world, t.end);
+    schedule(e, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id));
+}
+
+static void count_flow(struct engine *e, const struct msg *m, enum flow_fate fate)
+{
+    recorder_flow(e->opts->recorder, m->kind, fate, 1);
+}
+
+/* The driver tells an end something itself, after a while. */
+static void tell(struct engine *e, uint32_t flow, nsec_t at, struct msg m)
+{
+    schedule_transit(e, at, (struct transit){.end = flow, .stage = STAGE_LOCAL, .msg = m});
+}
+
+static struct msg reset_msg(enum reset_cause cause)
+{
+    return (struct msg){.type = MSG_RESET, .a = cause};
+}
+
+/* Effects ---------------------------------------------------------------------------------------------------- */
+
+static void transmit(struct engine *e, uint32_t flow, nsec_t leaves_at, const struct msg *m, bool dialed)
+{
+    struct flow_view v = world_flow(e->world, flow);
+    struct end *end = end_of(e, flow);
+    nsec_t at = network_transfer(e->network, v.owner, v.peer, leaves_at, m->bytes);
+
+    if (at < end->arrived_at) at = end->arrived_at;
+    end->arrived_at = at;
+    count_flow(e, m, FLOW_EMITTED);
+    schedule_transit(e, at, (struct transit){.end = flow, .stage = STAGE_LINK, .dialed = dialed, .msg = *m});
+}
+
+/* When a new connection is up at the dialing side. */
+static nsec_t dial(struct engine *e, addr_t from, addr_t to, const struct plan_link *link)
+{
+    nsec_t up = network_serve(e->network, from, e->now, link->dial_cpu_client_ns);
+
+    for (uint32_t i = 0; i < 2 * link->dial_round_trips; i++)
+        up = nsec_add(up, network_latency(e->network, i & 1 ? to : from, i & 1 ? from : to, e->now));
+    return up;
+}
+
+static void perform_disk(struct engine *e, const struct effect *ef)
+{
+    uint32_t pool;
+    const struct plan_runner *runner = plan_runner_of(e->plan, ADDR_ORDINAL(ef->to), &pool);
+    bool writes = ef->msg.kind == M_FILE_WRITE;
+    struct prng p = prng_derive(e->disk_key, ef->msg.a, writes ? 0 : 1 + (uint32_t)ef->msg.b);
+    nsec_t takes = dist_sample(writes ? &runner->spill_write_ns : &runner->spill_read_ns, &p);
+
+    tell(e, ef->flow, nsec_add(e->now, takes),
+         (struct msg){
+             .type = MSG_OPEN, .flags = MSG_LAST, .kind = M_OK, .a = writes ? ef->msg.b : ef->msg.c});
+}
+
+static void perform_open(struct engine *e, const struct effect *ef)
+{
+    enum link_id id;
+    const struct plan_link *link;
+
+    end_begin(e, ef->flow, ef->via);
+    if (ADDR_ROLE(ef->to) == ROLE_DISK) {
+        perform_disk(e, ef);
+        return;
+    }
+    link = network_link(e->network, ef->self, ef->to, &id);
+    if (ef->via || network_reuse(e->network, ef->self, ef->to, e->now)) {
+        transmit(e, ef->flow, e->now, &ef->msg, false);
+    } else if (!is_up(e, ef->to) || network_fault(e->network, FAULT_LINK_CUT, ef->self, ef->to, e->now)) {
+        nsec_t answer_at = nsec_add(e->now, 2 * network_latency(e->network, ef->self, ef->to, e->now));
+        count_flow(e, &ef->msg, FLOW_EMITTED);
+        count_flow(e, &ef->msg, FLOW_RETURNED);
+        end_of(e, ef->flow)->cut = 1;
+        tell(e, ef->flow, answer_at, reset_msg(RESET_REFUSED));
+    } else {
+        transmit(e, ef->flow, dial(e, ef->self, ef->to, link), &ef->msg, link->dial_cpu_server_ns > 0);
+    }
+}
+
+static void perform_timer(struct engine *e, const struct effect *ef)
+{
+    uint32_t id = slab_alloc(&e->timers);
+
+    if (!id) PANIC("more than %u timers at once: the plan's limits allow too much", e->timers.limit);
+    *(struct timer *)slab_get_unchecked(&e->timers, id) =
+        (struct timer){.self = ef->self, .epoch = state_of(e, ef->self)->epoch, .token = ef->token};
+    schedule(e, ef->at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_TIMER, id));
+}
+
+static void digest_msg(struct digest *d, const struct msg *m)
+{
+    const uint64_t words[6] = {(uint64_t)m->type | (uint64_t)m->flags << 8 | (uint64_t)m->kind << 16 |
+                                   (uint64_t)m->bytes << 32,
+                               m->a, m->b, m->c, m->d, m->e};
+
+    digest_words(d, words, 6);
+}
+
+static void digest_effect(struct engine *e, const struct effect *ef)
+{
+    const uint64_t words[5] = {(uint64_t)ef->type | (uint64_t)ef->self << 32,
+                               (uint64_t)ef->to << 32 | ef->flow, ef->via, ef->at, ef->token};
+
+    digest_words(&e->digest, words, 5);
+    if (ef->type == EFFECT_OPEN || ef->type == EFFECT_SEND) digest_msg(&e->digest, &ef->msg);
+}
+
+static void perform(struct engine *e, const struct effect *ef)
+{
+    digest_effect(e, ef);
+    switch (ef->type) {
+    case EFFECT_OPEN: perform_open(e, ef); break;
+    case EFFECT_SEND:
+        if (ef->msg.type == MSG_RESET) end_of(e, ef->flow)->reset = 1;
+        transmit(e, ef->flow, e->now, &ef->msg, false);
+        break;
+    case EFFECT_TIMER: perform_timer(e, ef); break;
+    case EFFECT_DONE: e->done = true; break;
+    default: UNREACHABLE();
+    }
+}
+
+/* A flow end is over: its connection goes back to the pool or dies, what it carried dies with it. */
+static void on_over(void *user, uint32_t flow)
+{
+    struct engine *e = user;
+    struct flow_view v = world_flow(e->world, flow);
+    struct end *end = end_of(e, flow);
+    uint32_t child = end->children_first;
+
+    if (e->crashing) {
+        end->reset = 1;
+        if (ADDR_ROLE(v.peer) != ROLE_DISK) {
+            struct msg m = reset_msg(RESET_CUT);
+            transmit(e, flow, e->now, &m, false);
+        }
+    }
+    while (child) {
+        if (!world_flow(e->world, child).over) tell(e, child, e->now, reset_msg(RESET_CARRIER));
+        child = end_of(e, child)->next_sibling;
+    }
+    if (v.opened && !v.via && !end->reset && ADDR_ROLE(v.peer) != ROLE_DISK)
+        network_idle(e->network, v.owner, v.peer, e->now);
+    if (v.user) world_flow_set_user(e->world, v.user, 0);
+}
+
+/* Events ----------------------------------------------------------------------------------------------------- */
+
+static void digest_event(struct engine *e, const struct event *ev)
+{
+    const uint64_t words[4] = {e->now, (uint64_t)ev->type | (uint64_t)ev->self << 32,
+                               (uint64_t)ev->from << 32 | ev->flow, (uint64_t)ev->tag << 32};
+
+    digest_words(&e->digest, words, 4);
+    if (ev->type == EVENT_MSG) digest_msg(&e->digest, &ev->msg);
+    if (ev->type == EVENT_TIMER) digest_u64(&e->digest, ev->token);
+}
+
+static void handle(struct engine *e, const struct event *ev)
+{
+    if (e->opts->on_event) e->opts->on_event(e->opts->user, e->events, e->now, ev);
+    e->events++;
+    digest_event(e, ev);
+    e->effects.count = 0;
+    world_handle(e->world, e->now, ev, &e->effects);
+    if (ev->type != EVENT_CRASH && ev->type != EVENT_END) {
+        for (size_t i = 0; i < e->effects.count; i++)
+            perform(e, &e->effects.items[i]);
+    }
+    world_settle(e->world, on_over, e);
+}
+
+static void deliver(struct engine *e, uint32_t flow, addr_t from, const struct msg *m)
+{
+    struct flow_view v = world_flow(e->world, flow);
+    struct event ev = {
+        .type = EVENT_MSG, .self = v.owner, .from = from, .flow = flow, .tag = v.tag, .msg = *m};
+
+    if (m->type == MSG_RESET) end_of(e, flow)->reset = 1;
+    e->result->deliveries++;
+    if (m->kind == M_WORK_POLL || m->kind == M_NO_WORK) e->result->polls++;
+    handle(e, &ev);
+}
+
+/* The first message of a flow reached its component. */
+static void deliver_open(struct engine *e, uint32_t from_end, const struct flow_view *from, const struct msg *m)
+{
+    uint32_t carrier = from->via ? world_flow(e->world, from->via).user : 0;
+    uint32_t flow;
+
+    if (!is_up(e, from->peer) || (from->via && !carrier)) {
+        enum reset_cause cause = from->via ? RESET_CARRIER : RESET_REFUSED;
+        count_flow(e, m, FLOW_RETURNED);
+        if (!from->over)
+            tell(e, from_end, nsec_add(e->now, network_latency(e->network, from->peer, from->owner, e->now)),
+                 reset_msg(cause));
+        return;
+    }
+    flow = world_flow_accept(e->world, from->peer, from->owner, carrier);
+    end_begin(e, flow, carrier);
+    world_flow_set_user(e->world, flow, from_end);
+    world_flow_set_user(e->world, from_end, flow);
+    count_flow(e, m, FLOW_DECODED);
+    deliver(e, flow, from->owner, m);
+}
+
+static void deliver_transit(struct engine *e, const struct transit *t, const struct flow_view *v)
+{
+    if (v->opened && t->msg.type == MSG_OPEN) {
+        deliver_open(e, t->end, v, &t->msg);
+    } else if (v->user && !world_flow(e->world, v->user).over) {
+        count_flow(e, &t->msg, FLOW_DECODED);
+        deliver(e, v->user, 0, &t->msg);
+    } else {
+        count_flow(e, &t->msg, FLOW_CUT);
+    }
+}
+
+static bool sender_dialed(const struct flow_view *v)
+{
+    enum link_id id;
+    bool dials;
+
+    return plan_link_between(ADDR_ROLE(v->owner), ADDR_ROLE(v->peer), &id, &dials) == 0 && dials;
+}
+
+/* A message's link time is over: now faults, then the host. Returns when it may be delivered; NSEC_MAX: never. */
+static nsec_t arrive(struct engine *e, const struct transit *t, const struct flow_view *v)
+{
+    struct end *end = end_of(e, t->end);
+    const struct plan_fault *half_open = network_fault(e->network, FAULT_LINK_HALF_OPEN, v->owner, v->peer, e->now);
+    nsec_t cost, served;
+
+    if (end->cut) return NSEC_MAX;
+    if (half_open && !sender_dialed(v)) return NSEC_MAX;
+    cost = network_message_cost(e->network, v->peer, t->msg.bytes);
+    if (t->dialed) {
+        enum link_id id;
+        cost = nsec_add(cost, network_link(e->network, v->owner, v->peer, &id)->dial_cpu_server_ns);
+    }
+    served = network_serve(e->network, v->peer, e->now, cost);
+    if (served < end->served_at) served = end->served_at;
+    return end->served_at = served;
+}
+
+static void on_message(struct engine *e, uint32_t id)
+{
+    struct transit t = *(struct transit *)slab_get_unchecked(&e->transits, id);
+    struct flow_view v = world_flow(e->world, t.end);
+    const struct plan_fault *stall;
+
+    slab_free(&e->transits, id);
+    switch (t.stage) {
+    case STAGE_LOCAL:
+        if (!v.over) deliver(e, t.end, 0, &t.msg);
+        break;
+    case STAGE_LINK:
+        stall = network_fault(e->network, FAULT_LINK_STALL, v.owner, v.peer, e->now);
+        if (stall) {
+            schedule_transit(e, nsec_add(stall->at_ns, stall->for_ns), t);
+            break;
+        }
+        t.stage = STAGE_HOST;
+        nsec_t at = arrive(e, &t, &v);
+        if (at == NSEC_MAX)
+            count_flow(e, &t.msg, FLOW_CUT);
+        else if (at > e->now)
+            schedule_transit(e, at, t);
+        else
+            deliver_transit(e, &t, &v);
+        break;
+    default: deliver_transit(e, &t, &v); break;
+    }
+    world_flow_release(e->world, t.end);
+}
+
+static void on_timer(struct engine *e, uint32_t id)
+{
+    struct timer t = *(struct timer *)slab_get_unchecked(&e->timers, id);
+    struct event ev = {.type = EVENT_TIMER, .self = t.self, .token = t.token};
+
+    slab_free(&e->timers, id);
+    if (!is_up(e, t.self) || state_of(e, t.self)->epoch != t.epoch) {
+        e->result->timers_dead++;
+        return;
+    }
+    e->result->timers++;
+    handle(e, &ev);
+}
+
+/* Faults ----------------------------------------------------------------------------------------------------- */
+
+static bool keeps_state(const struct engine *e, addr_t self)
+{
+    return ADDR_ROLE(self) == ROLE_ORCHESTRATOR && e->plan->orchestrator.durable;
+}
+
+static void crash(struct engine *e, addr_t self)
+{
+    struct event ev = {.type = EVENT_CRASH, .self = self};
+    struct state *s = state_of(e, self);
+
+    if (!is_up(e, self)) return;
+    e->crashing = true;
+    /* A durable component dies without a word to its ledger: what it keeps goes on when it is back. */
+    if (keeps_state(e, self)) {
+        s->down = true;
+        world_drop_flows(e->world, self);
+    } else {
+        handle(e, &ev);
+        world_remove(e->world, self);
+    }
+    s->epoch++;
+    world_settle(e->world, on_over, e);
+    network_forget(e->network, self);
+    e->crashing = false;
+}
+
+static void start(struct engine *e, addr_t self)
+{
+    struct state *s = state_of(e, self);
+    struct event ev = {.type = EVENT_START, .self = self};
+
+    if (s->down) {
+        s->down = false;
+        ev.type = EVENT_RECOVERED;
+    } else if (world_add(e->world, self, e->opts->recorder, s->incarnation) < 0) {
+        PANIC("out of memory for %s %u", role_name(ADDR_ROLE(self)), ADDR_ORDINAL(self));
+    }
+    s->incarnation++;
+    if (s->incarnation > 1) recorder_count(e->opts->recorder, COUNTER_ROLE_RESTARTS, 1);
+    handle(e, &ev);
+}
+
+static void for_each_target(struct engine *e, const struct plan_fault *f, void (*act)(struct engine *, addr_t))
+{
+    enum role role = ADDR_ROLE(f->target);
+
+    if (!f->all_instances) {
+        act(e, f->target);
+        return;
+    }
+    for (uint32_t i = 0; i < plan_instances(e->plan, role); i++)
+        act(e, ADDR(role, i));
+}
+
+static void cut_link(struct engine *e, const struct plan_fault *f)
+{
+    enum link_id id;
+    bool dials;
+
+    for (uint32_t flow = world_flow_next(e->world, 0); flow; flow = world_flow_next(e->world, flow)) {
+        struct flow_view v = world_flow(e->world, flow);
+
+        if (plan_link_between(ADDR_ROLE(v.owner), ADDR_ROLE(v.peer), &id, &dials) < 0 || id != f->link) continue;
+        if (!network_fault_concerns(f, v.owner, v.peer)) continue;
+        end_of(e, flow)->cut = 1;
+        if (!v.over) tell(e, flow, e->now, reset_msg(RESET_CUT));
+    }
+    network_forget_link(e->network, f->link);
+}
+
+static void start_if_down(struct engine *e, addr_t self)
+{
+    if (!is_up(e, self)) start(e, self);
+}
+
+static void on_fault(struct engine *e, uint32_t index, bool begin)
+{
+    const struct plan_fault *f = &e->plan->faults[index];
+
+    if (f->kind == FAULT_KILL) for_each_target(e, f, begin ? crash : start_if_down);
+    if (f->kind == FAULT_LINK_CUT && begin) cut_link(e, f);
+    if (begin) recorder_count(e->opts->recorder, COUNTER_FAULTS_INJECTED, 1);
+}
+
+static void schedule_faults(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->plan->fault_count; i++) {
+        const struct plan_fault *f = &e->plan->faults[i];
+
+        schedule(e, f->at_ns, PRIORITY_FAULT, ENTRY_PAYLOAD(ENTRY_FAULT_BEGIN, i));
+        if (f->for_ns) schedule(e, nsec_add(f->at_ns, f->for_ns), PRIORITY_FAULT, ENTRY_PAYLOAD(ENTRY_FAULT_END, i));
+    }
+}
+
+/* The run ---------------------------------------------------------------------------------------------------- */
+
+static void start_all(struct engine *e)
+{
+    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
+        for (uint32_t i = 0; !role_is_driver_served(role) && i < plan_instances(e->plan, role); i++)
+            start(e, ADDR(role, i));
+    }
+}
+
+static void end_all(struct engine *e)
+{
+    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
+        for (uint32_t i = 0; i < plan_instances(e->plan, role); i++) {
+            struct event ev = {.type = EVENT_END, .self = ADDR(role, i)};
+            if (world_has(e->world, ev.self)) handle(e, &ev);
+        }
+    }
+}
+
+static void measure_memory(struct engine *e)
+{
+    size_t sum = world_memory(e->world) + calendar_bytes(&e->calendar) + slab_bytes(&e->transits) +
+                 slab_bytes(&e->timers) + e->ends_capacity * sizeof *e->ends + network_memory(e->network);
+
+    if (sum > e->result->memory_max_bytes) e->result->memory_max_bytes = sum;
+}
+
+static void step(struct engine *e)
+{
+    struct cal_item item;
+
+    if (!calendar_pop(&e->calendar, &item)) UNREACHABLE();
+    e->now = item.at;
+    switch ((enum entry)(item.payload & ((1u << ENTRY_BITS) - 1))) {
+    case ENTRY_MESSAGE: on_message(e, (uint32_t)(item.payload >> ENTRY_BITS)); break;
+    case ENTRY_TIMER: on_timer(e, (uint32_t)(item.payload >> ENTRY_BITS)); break;
+    case ENTRY_FAULT_BEGIN: on_fault(e, (uint32_t)(item.payload >> ENTRY_BITS), true); break;
+    case ENTRY_FAULT_END: on_fault(e, (uint32_t)(item.payload >> ENTRY_BITS), false); break;
+    default: UNREACHABLE();
+    }
+}
+
+static bool pass_interval(struct engine *e, nsec_t at)
+{
+    measure_memory(e);
+    return !e->opts->on_interval || e->opts->on_interval(e->opts->user, at);
+}
+
+static void run(struct engine *e)
+{
+    nsec_t stop_at = nsec_add(e->plan->duration_ns, e->plan->drain_ns);
+    nsec_t next_interval = e->plan->interval_ns;
+
+    start_all(e);
+    schedule_faults(e);
+    while (!e->done) {
+        nsec_t at = calendar_peek_at(&e->calendar);
+
+        if (at > stop_at) at = stop_at;
+        for (; next_interval <= at; next_interval = nsec_add(next_interval, e->plan->interval_ns)) {
+            if (pass_interval(e, next_interval)) continue;
+            e->result->interrupted = true;
+            e->now = next_interval;
+            goto out;
+        }
+        if (at == stop_at && calendar_peek_at(&e->calendar) > stop_at) {
+            e->now = stop_at;
+            break;
+        }
+        step(e);
+    }
+    e->result->load_done = e->done;
+out:
+    measure_memory(e);
+    end_all(e);
+    e->result->end_ns = e->now;
+    digest_hex(&e->digest, e->result->digest);
+}
+
+static int engine_init(struct engine *e)
+{
+    struct world_options world = {.plan = e->plan, .roles = world_roles, .flows_max = SLAB_LIMIT_MAX};
+    int r;
+
+    e->disk_key = prng_key(e->plan->seed, e->plan->replicate, "disk");
+    digest_init(&e->digest);
+    if ((r = calendar_init(&e->calendar, 2 * (size_t)SLAB_LIMIT_MAX)) < 0) return r;
+    if (e->opts->shuffle_ties) calendar_shuffle_ties(&e->calendar, e->opts->shuffle_ties);
+    if ((r = slab_init(&e->transits, sizeof(struct transit), SLAB_LIMIT_MAX)) < 0) return r;
+    if ((r = slab_init(&e->timers, sizeof(struct timer), SLAB_LIMIT_MAX)) < 0) return r;
+    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
+        e->states[role] = calloc(plan_instances(e->plan, role) + 1, sizeof(struct state));
+        if (!e->states[role]) return -ENOMEM;
+    }
+    if ((r = network_new(e->plan, &e->network)) < 0) return r;
+    return world_new(&world, &e->world);
+}
+
+static void engine_deinit(struct engine *e)
+{
+    world_free(e->world);
+    network_free(e->network);
+    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++)
+        free(e->states[role]);
+    slab_deinit(&e->timers);
+    slab_deinit(&e->transits);
+    calendar_deinit(&e->calendar);
+    effects_deinit(&e->effects);
+    free(e->ends);
+}
+
+int engine_run(const struct engine_options *opts, struct engine_result *ret)
+{
+    struct engine_result result = {0};
+    struct engine e = {.opts = opts, .plan = opts->plan, .result = &result};
+    int r = engine_init(&e);
+
+    if (r == 0) {
+        run(&e);
+        *ret = result;
+    }
+    engine_deinit(&e);
+    return r;
+}

@@ -1,0 +1,270 @@
+#include "sim/virtual/network.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sim/base/panic.h"
+
+struct network {
+    const struct plan *plan;
+    struct host *hosts[ROLE_COUNT];
+    uint32_t instances[ROLE_COUNT];
+    /* For each link: idle connections by [dialing ordinal × listening instances + listening ordinal], and when each
+     * direction's wire is free again, by the same index and direction. Made when first used. */
+    struct idle_connections *idle[LINK_COUNT];
+    nsec_t (*wire_free_at[LINK_COUNT])[2];
+    uint32_t listeners[LINK_COUNT];
+    size_t pairs[LINK_COUNT];
+    size_t memory;
+};
+
+/* What network_link() finds out about two addresses. */
+struct passage {
+    const struct plan_link *link;
+    enum link_id id;
+    size_t pair;
+    bool from_dials;
+};
+
+static struct passage passage(const struct network *n, addr_t from, addr_t to)
+{
+    struct passage p;
+    addr_t dials, listens;
+    int r = plan_link_between(ADDR_ROLE(from), ADDR_ROLE(to), &p.id, &p.from_dials);
+
+    ASSERT(r == 0);
+    p.link = &n->plan->links[p.id];
+    dials = p.from_dials ? from : to;
+    listens = p.from_dials ? to : from;
+    p.pair = (size_t)ADDR_ORDINAL(dials) * n->listeners[p.id] + ADDR_ORDINAL(listens);
+    return p;
+}
+
+static int hosts_new(struct network *n)
+{
+    uint64_t key = prng_key(n->plan->seed, n->plan->replicate, "link-latency");
+
+    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
+        n->instances[role] = plan_instances(n->plan, role);
+        n->hosts[role] = calloc(n->instances[role] + 1, sizeof(struct host));
+        if (!n->hosts[role]) return -ENOMEM;
+        n->memory += n->instances[role] * sizeof(struct host);
+        for (uint32_t i = 0; i < n->instances[role]; i++)
+            n->hosts[role][i].latency = prng_derive(key, ADDR(role, i), 0);
+    }
+    return 0;
+}
+
+/* Who dials whom on a link, found by asking for each pair of roles. */
+static void link_ends(enum link_id id, enum role *ret_dials, enum role *ret_listens)
+{
+    for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
+        for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++) {
+            enum link_id found;
+            bool dials;
+            if (plan_link_between(a, b, &found, &dials) == 0 && found == id && dials) {
+                *ret_dials = a;
+                *ret_listens = b;
+                return;
+            }
+        }
+    }
+    UNREACHABLE();
+}
+
+int network_new(const struct plan *plan, struct network **ret)
+{
+    struct network *n = calloc(1, sizeof *n);
+    int r;
+
+    if (!n) return -ENOMEM;
+    n->plan = plan;
+    r = hosts_new(n);
+    for (enum link_id id = 0; r == 0 && id < LINK_COUNT; id++) {
+        enum role dials, listens;
+
+        link_ends(id, &dials, &listens);
+        n->listeners[id] = n->instances[listens];
+        n->pairs[id] = (size_t)n->instances[dials] * n->instances[listens];
+    }
+    if (r < 0) {
+        network_free(n);
+        return r;
+    }
+    *ret = n;
+    return 0;
+}
+
+void network_free(struct network *n)
+{
+    if (!n) return;
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        free(n->hosts[role]);
+    for (enum link_id id = 0; id < LINK_COUNT; id++) {
+        for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++)
+            vec_deinit(&n->idle[id][i].since);
+        free(n->idle[id]);
+        free(n->wire_free_at[id]);
+    }
+    free(n);
+}
+
+size_t network_memory(const struct network *n)
+{
+    size_t sum = n->memory;
+
+    for (enum link_id id = 0; id < LINK_COUNT; id++) {
+        for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++)
+            sum += n->idle[id][i].since.cap * sizeof(nsec_t);
+    }
+    return sum;
+}
+
+nsec_t network_message_cost(const struct network *n, addr_t at, uint32_t bytes)
+{
+    const struct plan_host *h = &n->plan->hosts[ADDR_ROLE(at)];
+
+    return h->message_ns + (nsec_t)((unsigned __int128)h->kilobyte_ns * bytes / 1024);
+}
+
+nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost)
+{
+    uint32_t cores = n->plan->hosts[ADDR_ROLE(at)].cores;
+    struct host *h = &n->hosts[ADDR_ROLE(at)][ADDR_ORDINAL(at)];
+    uint32_t first = 0;
+    nsec_t start;
+
+    if (cores == 0) return now;
+    for (uint32_t i = 1; i < cores && i < HOST_CORES_MAX; i++) {
+        if (h->core_free_at[i] < h->core_free_at[first]) first = i;
+    }
+    start = h->core_free_at[first] > now ? h->core_free_at[first] : now;
+    return h->core_free_at[first] = nsec_add(start, cost);
+}
+
+bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
+{
+    return f->target == 0 || f->target == a || f->target == b;
+}
+
+const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b, nsec_t now)
+{
+    enum link_id id;
+    bool dials;
+
+    for (uint32_t i = 0; i < n->plan->fault_count; i++) {
+        const struct plan_fault *f = &n->plan->faults[i];
+
+        if (f->kind != kind || now < f->at_ns || now - f->at_ns >= f->for_ns) continue;
+        if (plan_link_between(ADDR_ROLE(a), ADDR_ROLE(b), &id, &dials) < 0 || id != f->link) continue;
+        if (network_fault_concerns(f, a, b)) return f;
+    }
+    return NULL;
+}
+
+const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b, enum link_id *ret_id)
+{
+    struct passage p = passage(n, a, b);
+
+    *ret_id = p.id;
+    return p.link;
+}
+
+nsec_t network_latency(struct network *n, addr_t from, addr_t to, nsec_t now)
+{
+    struct passage p = passage(n, from, to);
+    const struct plan_fault *f = network_fault(n, FAULT_LINK_DELAY, from, to, now);
+    struct host *h = &n->hosts[ADDR_ROLE(from)][ADDR_ORDINAL(from)];
+    nsec_t latency = p.link->latency_ns.kind == DIST_CONSTANT ? p.link->latency_ns.lo
+                                                              : dist_sample(&p.link->latency_ns, &h->latency);
+
+    return nsec_add(latency, f ? f->delay_ns : 0);
+}
+
+static nsec_t send_time(uint64_t bytes, uint64_t bytes_per_second)
+{
+    return (nsec_t)((unsigned __int128)bytes * NSEC_PER_S / bytes_per_second);
+}
+
+static nsec_t *wire_free_at(struct network *n, const struct passage *p)
+{
+    if (!n->wire_free_at[p->id]) {
+        n->wire_free_at[p->id] = calloc(n->pairs[p->id], sizeof **n->wire_free_at);
+        if (!n->wire_free_at[p->id]) PANIC("out of memory for %zu links", n->pairs[p->id]);
+        n->memory += n->pairs[p->id] * sizeof **n->wire_free_at;
+    }
+    return &n->wire_free_at[p->id][p->pair][p->from_dials];
+}
+
+nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes)
+{
+    struct passage p = passage(n, from, to);
+    const struct plan_fault *f = network_fault(n, FAULT_LINK_RATE, from, to, now);
+    uint64_t rate = f ? f->bytes_per_second : p.link->bytes_per_second;
+
+    if (rate) {
+        nsec_t *free_at = wire_free_at(n, &p);
+        nsec_t start = *free_at > now ? *free_at : now;
+
+        *free_at = now = nsec_add(start, send_time(bytes, rate));
+    }
+    return nsec_add(now, network_latency(n, from, to, now));
+}
+
+/* Keep-alive ------------------------------------------------------------------------------------------------- */
+
+static struct idle_connections *idle_of(struct network *n, addr_t from, addr_t to, struct passage *ret_p)
+{
+    struct passage p = passage(n, from, to);
+
+    ASSERT(p.from_dials);
+    *ret_p = p;
+    if (!p.link->keep_alive) return NULL;
+    if (!n->idle[p.id]) {
+        n->idle[p.id] = calloc(n->pairs[p.id], sizeof *n->idle[p.id]);
+        if (!n->idle[p.id]) PANIC("out of memory for %zu connection pools", n->pairs[p.id]);
+        for (size_t i = 0; i < n->pairs[p.id]; i++)
+            vec_init(&n->idle[p.id][i].since, SIZE_MAX / sizeof(nsec_t));
+        n->memory += n->pairs[p.id] * sizeof *n->idle[p.id];
+    }
+    return &n->idle[p.id][p.pair];
+}
+
+bool network_reuse(struct network *n, addr_t from, addr_t to, nsec_t now)
+{
+    struct passage p;
+    struct idle_connections *idle = idle_of(n, from, to, &p);
+
+    if (!idle || idle->since.len == 0) return false;
+    if (now - vec_pop(&idle->since) <= p.link->keep_alive_idle_ns) return true;
+    vec_clear(&idle->since); /* the others are older still */
+    return false;
+}
+
+void network_idle(struct network *n, addr_t from, addr_t to, nsec_t now)
+{
+    struct passage p;
+    struct idle_connections *idle = idle_of(n, from, to, &p);
+
+    if (idle && vec_push(&idle->since, now) < 0) PANIC("out of memory for idle connections");
+}
+
+void network_forget_link(struct network *n, enum link_id id)
+{
+    for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++)
+        vec_clear(&n->idle[id][i].since);
+}
+
+void network_forget(struct network *n, addr_t component)
+{
+    for (enum link_id id = 0; id < LINK_COUNT; id++) {
+        enum role dials, listens;
+
+        if (!n->idle[id]) continue;
+        link_ends(id, &dials, &listens);
+        for (size_t i = 0; i < n->pairs[id]; i++) {
+            addr_t d = ADDR(dials, i / n->listeners[id]), l = ADDR(listens, i % n->listeners[id]);
+            if (d == component || l == component) vec_clear(&n->idle[id][i].since);
+        }
+    }
+}
