@@ -56,6 +56,9 @@ struct histogram_cell {
 /* Empties the histogram. */
 void histogram_init(struct histogram *h);
 
+/* Empties a histogram that was initialised before: touches only what had been used. */
+void histogram_clear(struct histogram *h);
+
 /* As histogram_init(), for memory that is known to be all zero: touches one page only. */
 void histogram_init_zeroed(struct histogram *h);
 
@@ -74,7 +77,8 @@ void histogram_merge(struct histogram *dst, const struct histogram *src);
 /*
  * dst = now - before, for two copies of one histogram that only grew in between; asserts that it did. Cells,
  * count, sum and saturated are exact. Minimum and maximum are those of the cells (within one bucket), or the
- * exact ones where `now` shows that they fell into the interval. `dst` may be neither of the two.
+ * exact ones where `now` shows that they fell into the interval. `dst` is an
+ * initialised histogram other than the two; what it held is forgotten.
  */
 void histogram_subtract(struct histogram *dst, const struct histogram *now, const struct histogram *before);
 
@@ -135,6 +139,7 @@ uint32_t histogram_index(nsec_t value_ns);
 nsec_t histogram_lowest_of(uint32_t index);
 nsec_t histogram_highest_of(uint32_t index);
 
-/* For decoders: sets an empty cell to `count`, and the summary fields as if its samples were at the cell's
- * middle. */
-void histogram_fill_cell(struct histogram *h, uint32_t index, uint64_t count);
+/* For decoders: adds `count` samples to cell `index`, and to the summary as far as the cell shows it: to the
+ * sum by its middle, to the extremes by its ends. Asserts that the cell starts at or below
+ * HISTOGRAM_HIGHEST_NS. */
+void histogram_add_cell(struct histogram *h, uint32_t index, uint64_t count);

@@ -17,27 +17,35 @@
 #include "sim/base/str.h"
 #include "sim/record/counter.h"
 #include "sim/record/metrics.h"
+#include "sim/record/payload.h"
 #include "sim/record/recorder.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
+/* The metrics of a series: all but hop.*, which come at the end of a run. */
+#define INTERVAL_METRICS METRIC_HOP_QUEUE
+
+/* Room for two intervals with the largest payloads that there can be: 7 MB. */
+#define INTERVAL_BYTES_MIN (2u * INTERVAL_METRICS * PAYLOAD_SIZE_MAX)
+
 struct interval_options {
     nsec_t start;           /* of the first interval, in run time */
-    uint32_t intervals_max; /* even, 2 … 100,000 */
-    size_t
-        bytes_max; /* for all payloads together; 1 MiB … 1 GiB. A second of load takes 0.5 to 5 kB a metric */
+    uint32_t intervals_max; /* even, 2 … 10,000; about 1.5 kB each */
+    size_t bytes_max; /* for all payloads together, INTERVAL_BYTES_MIN … 1 GiB; touched as it is used. An
+                       * interval takes 40 bytes for each metric that has samples, and 2 or 3 for each cell
+                       * that has some */
 };
 
 /* What one metric did in one interval. */
 struct interval_figures {
     uint64_t count; /* never 0 */
-    nsec_t p50_ns;  /* each of these is within one histogram bucket; whether so few samples support them: */
+    nsec_t p50_ns;  /* within one histogram bucket; whether so few samples support these two says */
     nsec_t p99_ns;  /* histogram_quantile_supported(count, …) */
-    nsec_t max_ns;
+    nsec_t max_ns;  /* within one histogram bucket */
     nsec_t mean_ns;
     uint64_t saturated;
-    const uint8_t *payload; /* valid until the next cut; NULL if even one interval alone had no room for it */
+    const uint8_t *payload; /* valid until the next cut */
     size_t n_payload;
 };
 
@@ -81,9 +89,6 @@ bool interval_figures(const struct interval_series *series, uint32_t i, enum met
 
 /* How much a counter grew in interval `i`. */
 uint64_t interval_counter(const struct interval_series *series, uint32_t i, enum counter counter);
-
-/* Intervals whose payload had no room even alone: 0 unless bytes_max is absurd. */
-uint64_t interval_payloads_dropped(const struct interval_series *series);
 
 /* Appends all intervals as lines of an interval log, by interval and then by metric, tagged with the metric's
  * name. hlog_header() comes before. Returns 0 or str's error. */

@@ -79,7 +79,7 @@ enum account account_find(const char *name);
 /* "completed", "failed", "shed", "lost", "in_flight". Static; asserts the range. */
 const char *ledger_end_name(enum ledger_end end);
 
-/* Bytes that a ledger of these limits needs: 5 for each slot, and a fixed head. */
+/* Bytes that a ledger of these limits needs: 5 for each slot, and a fixed head. Asserts the limits' range. */
 size_t ledger_size(const struct ledger_options *options);
 
 /* Sets up an empty ledger in `memory` of ledger_size() bytes, aligned to 8. `zeroed`: the memory is known to
@@ -139,7 +139,8 @@ void ledger_merge(struct ledger *dst, const struct ledger *src);
 /*
  * Whether the books agree: for each account opened = sum of the ends, carried_in = carried_out, and no slot
  * is open. `ret_account` (may be NULL) is the first account that is not balanced; untouched when all are.
- * Overflow goes before imbalance: where slots ran out, the second book proves nothing.
+ * The verdict is the worst of all accounts. Within one, overflow goes before imbalance: where slots ran out,
+ * the books of that account prove nothing.
  */
 enum ledger_verdict ledger_check(const struct ledger *l, enum account *ret_account);
 

@@ -31,3 +31,7 @@ int64_t payload_encode(const struct histogram *h, uint8_t *bytes, size_t capacit
  * anything else, cut off, or longer than they say. `ret_histogram` is undefined on failure.
  */
 int payload_decode(const uint8_t *bytes, size_t n_bytes, struct histogram *ret_histogram);
+
+/* As payload_decode(), but adds the samples to an initialised histogram. On failure some of them may have
+ * been added. */
+int payload_add(const uint8_t *bytes, size_t n_bytes, struct histogram *h);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "sim/base/cleanup.h"
 #include "sim/base/nsec.h"
 #include "sim/record/counter.h"
 #include "sim/record/flowcount.h"
@@ -54,6 +55,7 @@ int recorder_attach(void *memory, size_t size, struct recorder **ret_recorder);
  */
 int recorder_new(const struct recorder_options *options, struct recorder **ret_recorder);
 void recorder_free(struct recorder *r);
+DEFINE_CLEANUP(struct recorder *, recorder_free)
 
 /*
  * Off while a journal is replayed without recording: the functions below then change nothing, but that the

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "sim/base/cleanup.h"
 #include "sim/base/nsec.h"
 #include "sim/record/histogram.h"
 #include "sim/record/metrics.h"
@@ -166,3 +167,4 @@ int span_join(const struct span_source *sources, size_t n_sources, const struct 
 
 /* NULL is allowed. */
 void span_report_free(struct span_report *report);
+DEFINE_CLEANUP(struct span_report *, span_report_free)

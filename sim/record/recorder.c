@@ -1,0 +1,220 @@
+#include "sim/record/recorder.h"
+
+#include "sim/base/mix.h"
+#include "sim/base/panic.h"
+#include "sim/record/shared.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORDER_MAGIC   UINT64_C(0x524543574e440001)
+#define RECORDER_VERSION UINT64_C(1)
+#define MARKS_MAX        (UINT32_C(1) << 28)
+
+/* The head of the memory; the ledger's slots and the marks lie behind it, at the offsets that it names. */
+struct recorder {
+    uint64_t magic; /* set last */
+    uint64_t version;
+    uint64_t layout;
+    uint64_t size;
+    uint64_t ledger_at;
+    uint64_t spans_at;
+    uint64_t enabled;
+    uint64_t counters[COUNTER_COUNT];
+    struct flowcount flows;
+    struct histogram histograms[METRIC_COUNT];
+};
+
+/* Where things lie. */
+struct layout {
+    size_t ledger_at;
+    size_t spans_at;
+    size_t size;
+};
+
+/* Differs between builds that would misread each other's memory. */
+static uint64_t layout_hash(void)
+{
+    const uint64_t words[] = {
+        sizeof(struct recorder), METRIC_COUNT, ACCOUNT_COUNT,   COUNTER_COUNT,
+        LEDGER_END_COUNT,        MARK_COUNT,   HISTOGRAM_CELLS, sizeof(struct span_mark),
+    };
+    uint64_t hash = RECORDER_VERSION;
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) hash = mix64_chain(hash, words[i]);
+    return hash;
+}
+
+static size_t aligned(size_t n)
+{
+    return (n + RECORDER_ALIGN - 1) & ~(size_t)(RECORDER_ALIGN - 1);
+}
+
+static struct layout layout_of(const struct recorder_options *options)
+{
+    struct layout l;
+
+    ASSERT(options->marks_max <= MARKS_MAX && options->sample_every > 0);
+    l.ledger_at = aligned(sizeof(struct recorder));
+    l.spans_at = aligned(l.ledger_at + ledger_size(&options->ledger));
+    l.size = aligned(l.spans_at + span_buffer_size(options->marks_max));
+    return l;
+}
+
+size_t recorder_size(const struct recorder_options *options)
+{
+    return layout_of(options).size;
+}
+
+static struct span_buffer *spans_of(struct recorder *r)
+{
+    return (struct span_buffer *)(void *)((uint8_t *)r + r->spans_at);
+}
+
+struct recorder *recorder_init(void *memory, size_t size, const struct recorder_options *options)
+{
+    struct recorder *r = memory;
+    struct layout l = layout_of(options);
+
+    ASSERT((uintptr_t)memory % RECORDER_ALIGN == 0 && size >= l.size);
+    if (!options->zeroed) memset(r, 0, sizeof(*r));
+    for (enum metric m = 0; m < METRIC_COUNT; m++) histogram_init_zeroed(&r->histograms[m]);
+    r->version = RECORDER_VERSION;
+    r->layout = layout_hash();
+    r->size = l.size;
+    r->ledger_at = l.ledger_at;
+    r->spans_at = l.spans_at;
+    r->enabled = 1;
+    ledger_init((uint8_t *)memory + l.ledger_at, &options->ledger, options->zeroed);
+    span_buffer_init((uint8_t *)memory + l.spans_at, options->marks_max, options->sample_every);
+    shared_store(&r->magic, RECORDER_MAGIC);
+    return r;
+}
+
+int recorder_attach(void *memory, size_t size, struct recorder **ret_recorder)
+{
+    struct recorder *r = memory;
+    const struct span_buffer *spans;
+
+    if (size < sizeof(*r) || (uintptr_t)memory % RECORDER_ALIGN != 0) return -EPROTO;
+    if (shared_load(&r->magic) != RECORDER_MAGIC || r->version != RECORDER_VERSION) return -EPROTO;
+    if (r->layout != layout_hash() || r->size > size) return -EPROTO;
+    if (r->ledger_at != aligned(sizeof(*r)) || r->spans_at < r->ledger_at || r->spans_at > r->size)
+        return -EPROTO;
+    if (!ledger_valid((uint8_t *)memory + r->ledger_at, r->spans_at - r->ledger_at)) return -EPROTO;
+    spans = spans_of(r);
+    if (r->spans_at % RECORDER_ALIGN != 0 || r->size - r->spans_at < sizeof(*spans)) return -EPROTO;
+    if (r->size - r->spans_at < span_buffer_size(spans->marks_max)) return -EPROTO;
+    if (shared_load(&spans->used) > spans->marks_max || spans->sample_every == 0) return -EPROTO;
+    *ret_recorder = r;
+    return 0;
+}
+
+int recorder_new(const struct recorder_options *options, struct recorder **ret_recorder)
+{
+    size_t size = recorder_size(options);
+    void *memory = aligned_alloc(RECORDER_ALIGN, size);
+
+    if (!memory) return -ENOMEM;
+    *ret_recorder = recorder_init(memory, size,
+                                  &(struct recorder_options){.ledger = options->ledger,
+                                                             .marks_max = options->marks_max,
+                                                             .sample_every = options->sample_every});
+    return 0;
+}
+
+void recorder_free(struct recorder *r)
+{
+    free(r);
+}
+
+void recorder_set_enabled(struct recorder *r, bool enabled)
+{
+    if (!r) return;
+    shared_store(&r->enabled, enabled);
+    ledger_set_enabled(recorder_ledger_mutable(r), enabled);
+}
+
+bool recorder_enabled(const struct recorder *r)
+{
+    return r && r->enabled;
+}
+
+void recorder_record(struct recorder *r, enum metric metric, nsec_t value_ns)
+{
+    ASSERT(metric < METRIC_COUNT);
+    if (recorder_enabled(r)) histogram_record(&r->histograms[metric], value_ns);
+}
+
+void recorder_count(struct recorder *r, enum counter counter, uint64_t n)
+{
+    ASSERT(counter < COUNTER_COUNT);
+    if (recorder_enabled(r)) shared_add(&r->counters[counter], n);
+}
+
+void recorder_flow(struct recorder *r, uint32_t kind, enum flow_fate fate, uint64_t n)
+{
+    if (recorder_enabled(r)) flowcount_add(&r->flows, kind, fate, n);
+}
+
+void recorder_mark(struct recorder *r, uint64_t call_id, enum mark mark, nsec_t at)
+{
+    if (recorder_enabled(r)) span_mark(spans_of(r), call_id, mark, at);
+}
+
+uint32_t recorder_open(struct recorder *r, enum account account)
+{
+    return ledger_open(r ? recorder_ledger_mutable(r) : NULL, account);
+}
+
+void recorder_end(struct recorder *r, enum account account, uint32_t slot, enum ledger_end end)
+{
+    ledger_end(r ? recorder_ledger_mutable(r) : NULL, account, slot, end);
+}
+
+const struct histogram *recorder_histogram(const struct recorder *r, enum metric metric)
+{
+    ASSERT(metric < METRIC_COUNT);
+    return &r->histograms[metric];
+}
+
+uint64_t recorder_counter(const struct recorder *r, enum counter counter)
+{
+    ASSERT(counter < COUNTER_COUNT);
+    return shared_load(&r->counters[counter]);
+}
+
+const struct flowcount *recorder_flows(const struct recorder *r)
+{
+    return &r->flows;
+}
+
+const struct span_buffer *recorder_spans(const struct recorder *r)
+{
+    return (const struct span_buffer *)(const void *)((const uint8_t *)r + r->spans_at);
+}
+
+const struct ledger *recorder_ledger(const struct recorder *r)
+{
+    return (const struct ledger *)(const void *)((const uint8_t *)r + r->ledger_at);
+}
+
+struct ledger *recorder_ledger_mutable(struct recorder *r)
+{
+    return (struct ledger *)(void *)((uint8_t *)r + r->ledger_at);
+}
+
+void recorder_add_hops(struct recorder *r, const struct span_report *report)
+{
+    for (enum hop hop = 0; hop < HOP_COUNT; hop++)
+        histogram_merge(&r->histograms[hop_metric(hop)], &report->hops[hop].histogram);
+}
+
+void recorder_merge(struct recorder *dst, const struct recorder *src)
+{
+    for (enum metric m = 0; m < METRIC_COUNT; m++) histogram_merge(&dst->histograms[m], &src->histograms[m]);
+    for (enum counter c = 0; c < COUNTER_COUNT; c++) shared_add(&dst->counters[c], recorder_counter(src, c));
+    flowcount_merge(&dst->flows, &src->flows);
+    ledger_merge(recorder_ledger_mutable(dst), recorder_ledger(src));
+}
