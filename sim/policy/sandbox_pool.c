@@ -1,0 +1,498 @@
+#include "sim/policy/sandbox_pool.h"
+
+#include "sim/base/heap.h"
+#include "sim/base/panic.h"
+#include "sim/base/prng.h"
+#include "sim/base/slab.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum purpose { PURPOSE_START, PURPOSE_REFILL };
+
+enum use_state {
+    USE_HELD = 1, /* by its owner's limit: in the owner's list */
+    USE_QUEUED,   /* by the pool's limit: in the heap `queue` */
+    USE_STARTING, /* in the heap `starting` */
+    USE_READY,
+};
+
+struct use {
+    struct list held;
+    struct sandbox_owner *owner;
+    uint64_t order; /* of requests */
+    uint64_t entity;
+    nsec_t asked_ns;
+    nsec_t since_ns; /* begin of its start */
+    uint32_t id, user;
+    uint8_t state;
+};
+
+/* A sandbox that nobody uses. */
+struct spare {
+    struct list link;
+    nsec_t since_ns; /* in this list */
+    uint32_t id;
+};
+
+struct sandbox_pool {
+    const struct plan_runner *plan;
+    uint64_t key;
+    struct prng refills;
+    struct slab uses, spares;
+    struct heap queue;     /* by order; entries of uses that ended are stale */
+    struct heap starting;  /* by time; payload: a use, or PAYLOAD_REFILL */
+    struct list warm;      /* in the order of release */
+    struct list snapshots; /* in the order of their begin */
+    struct list prewarmed;
+    uint32_t warm_count, prewarmed_count;
+    uint32_t taken;   /* counted by parallel_per_tenant */
+    uint32_t waiting; /* held or queued */
+    uint64_t order;
+    struct sandbox_stats stats;
+    nsec_t refills_since_ns; /* refills that are starting are billed together … */
+    uint32_t refilling;      /* … so many of them */
+};
+
+#define PAYLOAD_REFILL UINT64_MAX
+
+/* Construction
+ * ------------------------------------------------------------------------------------------------ */
+
+static void prewarmed_add(struct sandbox_pool *pool, nsec_t now);
+
+static uint32_t bounded_sum(uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t sum = a + b + c + 1;
+
+    return sum < SLAB_LIMIT_MAX ? (uint32_t)sum : SLAB_LIMIT_MAX;
+}
+
+int sandbox_pool_new(const struct sandbox_pool_options *options, struct sandbox_pool **ret_pool)
+{
+    const struct plan_runner *plan = options->plan;
+    struct sandbox_pool *pool = calloc(1, sizeof *pool);
+    uint32_t uses_max = bounded_sum(options->uses_max, 0, 0) - 1;
+    int r;
+
+    if (!pool) return -ENOMEM;
+    pool->plan = plan;
+    pool->key = prng_key(options->seed, options->replicate, "sandbox");
+    pool->refills = prng_derive(pool->key, options->ordinal, PURPOSE_REFILL);
+    list_init(&pool->warm);
+    list_init(&pool->snapshots);
+    list_init(&pool->prewarmed);
+    /* Stale entries leave when their time comes; they are as many as uses that were given up meanwhile. */
+    heap_init(&pool->queue, SIZE_MAX / sizeof(struct heap_item));
+    heap_init(&pool->starting, SIZE_MAX / sizeof(struct heap_item));
+    r = slab_init(&pool->uses, sizeof(struct use), uses_max);
+    if (r == 0)
+        r = slab_init(&pool->spares, sizeof(struct spare),
+                      bounded_sum(plan->warm_max, plan->prewarmed, uses_max));
+    if (r < 0) {
+        sandbox_pool_free(pool);
+        return r;
+    }
+    for (uint32_t i = 0; i < plan->prewarmed; i++) prewarmed_add(pool, options->now);
+    *ret_pool = pool;
+    return 0;
+}
+
+void sandbox_pool_free(struct sandbox_pool *pool)
+{
+    if (!pool) return;
+    slab_deinit(&pool->uses);
+    slab_deinit(&pool->spares);
+    heap_deinit(&pool->queue);
+    heap_deinit(&pool->starting);
+    free(pool);
+}
+
+void sandbox_owner_init(struct sandbox_owner *owner)
+{
+    *owner = (struct sandbox_owner){0};
+    list_init(&owner->waiting);
+}
+
+/* Billing and idle sandboxes
+ * ---------------------------------------------------------------------------------- */
+
+static void bill(struct sandbox_pool *pool, nsec_t from, nsec_t to, bool idle)
+{
+    nsec_t span = nsec_sub0(to, from);
+
+    pool->stats.billed_ns += span;
+    if (idle) pool->stats.idle_ns += span;
+}
+
+static void spare_add(struct sandbox_pool *pool, struct list *list, nsec_t now)
+{
+    uint32_t id = slab_alloc(&pool->spares);
+    struct spare *s;
+
+    if (!id) PANIC("no room for one of %u idle sandboxes", pool->spares.limit);
+    s = slab_get_unchecked(&pool->spares, id);
+    s->since_ns = now;
+    s->id = id;
+    list_init(&s->link);
+    list_push_back(list, &s->link);
+}
+
+static void spare_end(struct sandbox_pool *pool, struct spare *s, nsec_t at, bool idle)
+{
+    bill(pool, s->since_ns, at, idle);
+    list_remove(&s->link);
+    slab_free(&pool->spares, s->id);
+}
+
+static void prewarmed_add(struct sandbox_pool *pool, nsec_t now)
+{
+    spare_add(pool, &pool->prewarmed, now);
+    pool->prewarmed_count++;
+}
+
+static void warm_end(struct sandbox_pool *pool, struct spare *s, nsec_t at)
+{
+    spare_end(pool, s, at, true);
+    pool->warm_count--;
+}
+
+static void warm_add(struct sandbox_pool *pool, nsec_t now)
+{
+    if (pool->plan->warm_max == 0 || pool->plan->warm_keep_ns == 0) return;
+    if (pool->warm_count == pool->plan->warm_max)
+        warm_end(pool, list_first_entry(&pool->warm, struct spare, link), now);
+    spare_add(pool, &pool->warm, now);
+    pool->warm_count++;
+}
+
+static void starting_add(struct sandbox_pool *pool, nsec_t at, uint64_t payload)
+{
+    struct heap_item item = {.at = at, .seq = pool->order++, .payload = payload};
+
+    if (heap_push(&pool->starting, &item) < 0) PANIC("out of memory for sandbox starts");
+}
+
+static void refills_bill(struct sandbox_pool *pool, nsec_t now)
+{
+    pool->stats.billed_ns += nsec_mul(nsec_sub0(now, pool->refills_since_ns), pool->refilling);
+    pool->refills_since_ns = now;
+}
+
+static void refill_start(struct sandbox_pool *pool, nsec_t now)
+{
+    refills_bill(pool, now);
+    pool->refilling++;
+    pool->stats.starts++;
+    starting_add(pool, nsec_add(now, dist_sample(&pool->plan->cold_start_ns, &pool->refills)),
+                 PAYLOAD_REFILL);
+}
+
+static void refill_end(struct sandbox_pool *pool, nsec_t at)
+{
+    refills_bill(pool, at);
+    pool->refilling--;
+    prewarmed_add(pool, at);
+}
+
+/* Takes an idle sandbox, if there is one. */
+static bool idle_take(struct sandbox_pool *pool, nsec_t now)
+{
+    struct list *latest = list_last(&pool->warm);
+    struct spare *s;
+
+    if (latest) {
+        warm_end(pool, container_of(latest, struct spare, link), now);
+        return true;
+    }
+    s = list_first_entry(&pool->prewarmed, struct spare, link);
+    if (!s) return false;
+    spare_end(pool, s, now, true);
+    pool->prewarmed_count--;
+    refill_start(pool, now);
+    return true;
+}
+
+/* Uses
+ * -------------------------------------------------------------------------------------------------------- */
+
+static bool agent_limited(const struct sandbox_pool *pool)
+{
+    return pool->plan->scope == SANDBOX_PER_CALL && pool->plan->parallel_per_agent != 0;
+}
+
+static bool agent_has_room(const struct sandbox_pool *pool, const struct sandbox_owner *owner)
+{
+    return !agent_limited(pool) || owner->counted < pool->plan->parallel_per_agent;
+}
+
+static bool pool_has_room(const struct sandbox_pool *pool)
+{
+    return pool->plan->parallel_per_tenant == 0 || pool->taken < pool->plan->parallel_per_tenant;
+}
+
+static void use_start(struct sandbox_pool *pool, nsec_t now, struct use *u)
+{
+    struct prng p = prng_derive(pool->key, u->entity, PURPOSE_START);
+    bool warm = idle_take(pool, now);
+    nsec_t takes = dist_sample(warm ? &pool->plan->warm_start_ns : &pool->plan->cold_start_ns, &p);
+
+    u->state = USE_STARTING;
+    u->since_ns = now;
+    pool->taken++;
+    if (warm)
+        pool->stats.warm_hits++;
+    else
+        pool->stats.starts++;
+    starting_add(pool, nsec_add(now, takes), u->id);
+}
+
+static void use_queue(struct sandbox_pool *pool, struct use *u)
+{
+    struct heap_item item = {.at = u->order, .seq = u->order, .payload = u->id};
+
+    u->state = USE_QUEUED;
+    if (heap_push(&pool->queue, &item) < 0) PANIC("out of memory for waiting sandbox requests");
+}
+
+static bool shed(const struct sandbox_pool *pool, bool room)
+{
+    if (slab_count(&pool->uses) == pool->uses.limit) return true;
+    if (room) return false;
+    return pool->plan->on_limit == LIMIT_SHED || pool->waiting >= pool->plan->limit_queue_max;
+}
+
+enum sandbox_answer sandbox_pool_request(struct sandbox_pool *pool, nsec_t now,
+                                         const struct sandbox_request *request, uint32_t *ret_use)
+{
+    struct sandbox_owner *owner = request->owner;
+    bool agent_room = agent_has_room(pool, owner);
+    bool room = agent_room && pool_has_room(pool);
+    uint32_t id = shed(pool, room) ? 0 : slab_alloc(&pool->uses);
+    struct use *u = slab_get(&pool->uses, id);
+
+    if (!u) return SANDBOX_SHED;
+    *u = (struct use){.owner = owner,
+                      .order = pool->order++,
+                      .entity = request->entity,
+                      .asked_ns = now,
+                      .id = id,
+                      .user = request->user};
+    list_init(&u->held);
+    *ret_use = id;
+    if (agent_room) owner->counted++;
+    if (room) {
+        use_start(pool, now, u);
+        return SANDBOX_STARTING;
+    }
+    pool->waiting++;
+    if (agent_room) {
+        use_queue(pool, u);
+    } else {
+        u->state = USE_HELD;
+        list_push_back(&owner->waiting, &u->held);
+    }
+    return SANDBOX_WAITING;
+}
+
+/* Its own limit has room again for an owner's next use: it goes to where its order puts it. */
+static void owner_let_go(struct sandbox_pool *pool, struct sandbox_owner *owner)
+{
+    while (!list_is_empty(&owner->waiting) && agent_has_room(pool, owner)) {
+        struct use *u = container_of(list_pop_front(&owner->waiting), struct use, held);
+
+        owner->counted++;
+        use_queue(pool, u);
+    }
+}
+
+static void sandbox_end(struct sandbox_pool *pool, nsec_t now, struct use *u, bool keep)
+{
+    bool snapshot = keep && pool->plan->scope == SANDBOX_PER_SESSION && pool->plan->snapshot_ns != 0;
+
+    bill(pool, u->since_ns, now, false);
+    if (snapshot) {
+        spare_add(pool, &pool->snapshots, now);
+        return; /* it stays taken until that is done */
+    }
+    pool->taken--;
+    if (keep) warm_add(pool, now);
+}
+
+static void use_end(struct sandbox_pool *pool, nsec_t now, uint32_t id, bool keep)
+{
+    struct use *u = slab_get(&pool->uses, id);
+    struct sandbox_owner *owner;
+
+    ASSERT(u);
+    owner = u->owner;
+    if (u->state == USE_HELD || u->state == USE_QUEUED) {
+        pool->waiting--;
+        list_remove(&u->held);
+    } else {
+        sandbox_end(pool, now, u, keep && u->state == USE_READY);
+    }
+    if (u->state != USE_HELD) owner->counted--;
+    slab_free(&pool->uses, id);
+    owner_let_go(pool, owner);
+}
+
+void sandbox_pool_release(struct sandbox_pool *pool, nsec_t now, uint32_t use)
+{
+    use_end(pool, now, use, true);
+}
+
+void sandbox_pool_lose(struct sandbox_pool *pool, nsec_t now, uint32_t use)
+{
+    use_end(pool, now, use, false);
+}
+
+/* What is due
+ * -------------------------------------------------------------------------------------------------- */
+
+static nsec_t snapshot_due(const struct sandbox_pool *pool)
+{
+    const struct spare *s = list_first_entry(&pool->snapshots, struct spare, link);
+
+    return s ? nsec_add(s->since_ns, pool->plan->snapshot_ns) : NSEC_MAX;
+}
+
+static nsec_t warm_due(const struct sandbox_pool *pool)
+{
+    const struct spare *s = list_first_entry(&pool->warm, struct spare, link);
+
+    return s ? nsec_add(s->since_ns, pool->plan->warm_keep_ns) : NSEC_MAX;
+}
+
+static void expire(struct sandbox_pool *pool, nsec_t now)
+{
+    while (snapshot_due(pool) <= now) {
+        nsec_t at = snapshot_due(pool);
+
+        spare_end(pool, list_first_entry(&pool->snapshots, struct spare, link), at, false);
+        pool->taken--;
+        warm_add(pool, at);
+    }
+    while (warm_due(pool) <= now)
+        warm_end(pool, list_first_entry(&pool->warm, struct spare, link), warm_due(pool));
+}
+
+/* The first use in the queue, stale entries thrown away. */
+static struct use *queue_first(struct sandbox_pool *pool)
+{
+    struct heap_item item;
+
+    while (heap_peek(&pool->queue)) {
+        struct use *u = slab_get(&pool->uses, (uint32_t)heap_peek(&pool->queue)->payload);
+
+        if (u && u->state == USE_QUEUED && u->order == heap_peek(&pool->queue)->at) return u;
+        heap_pop(&pool->queue, &item);
+    }
+    return NULL;
+}
+
+static bool pop_queue(struct sandbox_pool *pool, nsec_t now, struct sandbox_event *ret_event)
+{
+    struct heap_item item;
+    struct use *u = pool_has_room(pool) ? queue_first(pool) : NULL;
+
+    if (!u) return false;
+    heap_pop(&pool->queue, &item);
+    pool->waiting--;
+    use_start(pool, now, u);
+    *ret_event = (struct sandbox_event){SANDBOX_STARTED, u->id, u->user, now - u->asked_ns};
+    return true;
+}
+
+static bool pop_starting(struct sandbox_pool *pool, nsec_t now, struct sandbox_event *ret_event)
+{
+    struct heap_item item;
+
+    while (heap_peek(&pool->starting) && heap_peek(&pool->starting)->at <= now) {
+        struct use *u;
+
+        heap_pop(&pool->starting, &item);
+        if (item.payload == PAYLOAD_REFILL) {
+            refill_end(pool, item.at);
+            continue;
+        }
+        u = slab_get(&pool->uses, (uint32_t)item.payload);
+        if (!u || u->state != USE_STARTING) continue; /* given up meanwhile */
+        u->state = USE_READY;
+        *ret_event =
+            (struct sandbox_event){SANDBOX_READY, (uint32_t)item.payload, u->user, now - u->asked_ns};
+        return true;
+    }
+    return false;
+}
+
+bool sandbox_pool_pop(struct sandbox_pool *pool, nsec_t now, struct sandbox_event *ret_event)
+{
+    expire(pool, now);
+    return pop_starting(pool, now, ret_event) || pop_queue(pool, now, ret_event);
+}
+
+nsec_t sandbox_pool_deadline(const struct sandbox_pool *pool)
+{
+    const struct heap_item *first = heap_peek(&pool->starting);
+
+    return nsec_min(first ? first->at : NSEC_MAX, nsec_min(snapshot_due(pool), warm_due(pool)));
+}
+
+/* Numbers
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void bill_list(struct sandbox_pool *pool, struct list *list, nsec_t now, bool idle)
+{
+    list_for_each(s, list, struct spare, link)
+    {
+        bill(pool, s->since_ns, now, idle);
+        s->since_ns = now;
+    }
+}
+
+struct sandbox_stats sandbox_pool_collect(struct sandbox_pool *pool, nsec_t now, bool all)
+{
+    struct sandbox_stats stats;
+
+    if (all) {
+        bill_list(pool, &pool->warm, now, true);
+        bill_list(pool, &pool->prewarmed, now, true);
+        bill_list(pool, &pool->snapshots, now, false);
+        refills_bill(pool, now);
+        slab_for_each(id, &pool->uses)
+        {
+            struct use *u = slab_get_unchecked(&pool->uses, id);
+
+            if (u->state != USE_STARTING && u->state != USE_READY) continue;
+            bill(pool, u->since_ns, now, false);
+            u->since_ns = now;
+        }
+    }
+    stats = pool->stats;
+    pool->stats = (struct sandbox_stats){0};
+    return stats;
+}
+
+uint32_t sandbox_pool_in_use(const struct sandbox_pool *pool)
+{
+    return pool->taken;
+}
+
+uint32_t sandbox_pool_waiting(const struct sandbox_pool *pool)
+{
+    return pool->waiting;
+}
+
+uint32_t sandbox_pool_idle(const struct sandbox_pool *pool)
+{
+    return pool->warm_count + pool->prewarmed_count;
+}
+
+size_t sandbox_pool_memory(const struct sandbox_pool *pool)
+{
+    size_t heaps = pool->queue.cap + pool->starting.cap;
+
+    return sizeof *pool + slab_bytes(&pool->uses) + slab_bytes(&pool->spares) +
+           heaps * sizeof(struct heap_item);
+}
