@@ -21,6 +21,7 @@ _Static_assert(sizeof(struct block) % ALIGN_BYTES == 0, "the payload would not b
 struct plan_arena {
     struct block *blocks;
     size_t limit, used;
+    bool full;
 };
 
 struct plan_arena *plan_arena_new(size_t limit_bytes)
@@ -61,9 +62,12 @@ void *plan_arena_alloc(struct plan_arena *arena, size_t count, size_t size)
     size_t bytes;
     char *p;
 
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > arena->limit - arena->used) return NULL;
-    bytes = (bytes + ALIGN_BYTES - 1) & ~(size_t)(ALIGN_BYTES - 1);
-    if (bytes > arena->limit - arena->used) return NULL;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > arena->limit) bytes = arena->limit;
+    bytes = (bytes + ALIGN_BYTES) & ~(size_t)(ALIGN_BYTES - 1);
+    if (bytes > arena->limit - arena->used) {
+        arena->full = true;
+        return NULL;
+    }
     if (!block || block->size - block->used < bytes) block = block_new(arena, bytes);
     if (!block) return NULL;
     p = (char *)(block + 1) + block->used;
@@ -83,4 +87,9 @@ char *plan_arena_copy(struct plan_arena *arena, const char *text, size_t length)
 size_t plan_arena_used(const struct plan_arena *arena)
 {
     return arena->used;
+}
+
+bool plan_arena_full(const struct plan_arena *arena)
+{
+    return arena->full;
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct plan_arena;
@@ -22,3 +23,6 @@ char *plan_arena_copy(struct plan_arena *arena, const char *text, size_t length)
 
 /* Bytes handed out so far. */
 size_t plan_arena_used(const struct plan_arena *arena);
+
+/* True once a request was refused because of the limit (and not for want of memory). */
+bool plan_arena_full(const struct plan_arena *arena);

@@ -7,7 +7,7 @@
 static const char *const role_names[ROLE_COUNT] = {
     [ROLE_NONE] = "none",     [ROLE_MCP] = "mcp",       [ROLE_ORCHESTRATOR] = "orchestrator",
     [ROLE_EDGE] = "edge",     [ROLE_PROXY] = "proxy",   [ROLE_CONNECTOR] = "connector",
-    [ROLE_RUNNER] = "runner", [ROLE_CLIENT] = "client",   [ROLE_DISK] = "disk",
+    [ROLE_RUNNER] = "runner", [ROLE_CLIENT] = "client", [ROLE_DISK] = "disk",
 };
 
 static const struct {

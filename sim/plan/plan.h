@@ -310,6 +310,7 @@ struct plan {
     struct plan_live live;
     uint32_t spans_max;         /* marks kept; calls are sampled by hash above it */
     uint32_t span_sample_every;
+    const char *document, *resolved; /* see plan_document() and plan_resolved() in parse.h */
     struct plan_arena *arena;   /* owns every array and string above */
 };
 
