@@ -30,6 +30,7 @@ struct arrival {
 
 struct driver {
     struct driver_options opts;
+    uint64_t epoch_ns, wall_offset_ns;
     struct world *world;
     VEC(struct arrival) inbox;
     VEC(struct event) batch; /* the events of this turn */
@@ -46,24 +47,30 @@ struct driver {
     addr_t crashing;
 };
 
-static uint64_t monotonic_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(clock, &ts);
     return (uint64_t)ts.tv_sec * NSEC_PER_S + (uint64_t)ts.tv_nsec;
 }
 
 nsec_t driver_now(const struct driver *d)
 {
-    uint64_t now = monotonic_ns();
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
-    return now > d->opts.epoch_ns ? now - d->opts.epoch_ns : 0;
+    return now > d->epoch_ns ? now - d->epoch_ns : 0;
+}
+
+void driver_set_clock(struct driver *d, uint64_t epoch_ns, uint64_t wall_offset_ns)
+{
+    d->epoch_ns = epoch_ns;
+    d->wall_offset_ns = wall_offset_ns;
 }
 
 uint64_t driver_wall_ns(const struct driver *d, nsec_t at)
 {
-    return d->opts.wall_offset_ns + at;
+    return d->wall_offset_ns + at;
 }
 
 struct event_base *driver_base(const struct driver *d) { return d->opts.base; }
@@ -421,6 +428,7 @@ int driver_new(const struct driver_options *opts, struct driver **ret)
 
     if (!d) return -ENOMEM;
     d->opts = *opts;
+    driver_set_clock(d, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME));
     r = driver_init(d);
     if (r < 0) {
         driver_free(d);

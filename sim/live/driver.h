@@ -50,8 +50,6 @@ struct dialer {
 struct driver_options {
     struct event_base *base; /* made with EVENT_BASE_FLAG_PRECISE_TIMER */
     const struct plan *plan;
-    uint64_t epoch_ns;        /* CLOCK_MONOTONIC at the run's time 0 */
-    uint64_t wall_offset_ns;  /* wall time (ns since 1970) at the run's time 0 */
     uint32_t flows_max;
     /* Sees each turn's events before they are handled (write-ahead), for the flight log and the journal; may be NULL. */
     void (*on_turn)(void *user, nsec_t now, const struct event *events, size_t count);
@@ -64,6 +62,10 @@ struct driver_options {
 
 /* -ENOMEM. The plan is borrowed. */
 int driver_new(const struct driver_options *opts, struct driver **ret);
+/* Sets the run's clock; before the first component is made. `epoch_ns`: CLOCK_MONOTONIC at the run's time 0;
+ * `wall_offset_ns`: wall time (ns since 1970) then. Without it, time 0 is when the driver was made. */
+void driver_set_clock(struct driver *d, uint64_t epoch_ns, uint64_t wall_offset_ns);
+
 /* Frees the driver and its components; wires still bound are told `over`. */
 void driver_free(struct driver *d);
 

@@ -1,0 +1,43 @@
+/*
+ * Who lives in which process of a live run, and at which address.
+ *
+ * Every run has a loopback address of its own (127.x.y.z, from the supervisor's process id), so that two runs at once never
+ * want the same port.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "sim/plan/plan.h"
+
+enum { LAYOUT_NAME_MAX = 32, LAYOUT_ADDRESS_MAX = 32 };
+
+/* What is listened on, by the component that listens. */
+enum port {
+    PORT_API,       /* orchestrator: HTTP */
+    PORT_PUBLIC,    /* edge: TLS, WebSocket upgrades from the orchestrator */
+    PORT_CONNECTOR, /* edge: TLS, connectors dial it */
+    PORT_PROXY,     /* proxy: plain, its connector dials it */
+    PORT_MCP,       /* MCP server: HTTP */
+    PORT_COUNT,
+};
+
+struct process {
+    char name[LAYOUT_NAME_MAX]; /* "orchestrator", "gateway-3", … */
+    addr_t *components;         /* in the order of start */
+    size_t component_count;
+};
+
+struct layout {
+    char ip[16];
+    struct process *processes; /* in the order of start; the client's is last */
+    size_t process_count;
+};
+
+/* -ENOMEM. `id` tells runs apart: the supervisor's process id. */
+int layout_new(const struct plan *plan, unsigned id, struct layout **ret);
+void layout_free(struct layout *l);
+
+/* "ip:port" of the component's listener. */
+void layout_address(const struct layout *l, addr_t component, enum port port, char ret[LAYOUT_ADDRESS_MAX]);

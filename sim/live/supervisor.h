@@ -1,0 +1,54 @@
+/*
+ * Runs a plan live: starts a process for each part of the layout, hands all the same clock, plays the faults that kill and
+ * restart, watches over the children, and ends everything in order. Owns the memory in which the roles record.
+ *
+ * A child's life:  fork → listen → "ready" → "go" (the clock) → work → "end" → "ended" → "exit".
+ * Each line goes over a socket pair; a child whose supervisor dies is killed by the kernel.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sim/base/nsec.h"
+#include "sim/base/str.h"
+#include "sim/live/layout.h"
+
+struct recorder;
+
+/* What a child knows from its supervisor. */
+struct child {
+    const struct process *process;
+    size_t index;         /* of the process in the layout */
+    uint32_t incarnation; /* of the process */
+    int control_fd;       /* lines both ways, see child.h */
+    struct recorder *recorder;
+};
+
+struct supervisor_options {
+    const struct plan *plan;
+    const struct layout *layout;
+    /* The child's program: runs in the forked process until "exit" and returns its exit code. */
+    int (*child_main)(void *user, const struct child *child);
+    /* Called at each interval; false interrupts the run. `recorders` are those of all incarnations so far. */
+    bool (*on_interval)(void *user, nsec_t now, const struct recorder *const *recorders, size_t count);
+    void *user;
+};
+
+struct supervisor;
+
+struct supervisor_result {
+    nsec_t end_ns;
+    bool load_done, interrupted;
+    nsec_t pause_max_ns; /* the longest the supervisor itself was late: pauses of the machine */
+};
+
+/* Runs to the end. 0; a negative errno, with one clear line in `error`, when something failed that no fault of the plan
+ * explains (a child that died or could not start): what was recorded until then is still there. */
+int supervisor_run(const struct supervisor_options *opts, struct supervisor **ret, struct supervisor_result *ret_result,
+                   struct str *error);
+
+/* The recorders of all incarnations of all processes; dead ones are swept. Valid until supervisor_free(). */
+const struct recorder *const *supervisor_recorders(const struct supervisor *s, size_t *ret_count);
+void supervisor_free(struct supervisor *s);
