@@ -83,10 +83,8 @@ bool agent_calls_next(struct agent_calls *calls, struct agent_call *ret_call)
     if (calls->group >= calls->step->call_count) return false;
     group = &calls->step->calls[calls->group];
     calls->in_group++;
-    *ret_call = (struct agent_call){.tool = group->tool,
-                                    .index = calls->index++,
-                                    .mcp = group->mcp,
-                                    .output_given = group->output_given};
+    *ret_call = (struct agent_call){
+        .tool = group->tool, .index = calls->index++, .mcp = group->mcp, .output_given = group->output_given};
     /* Both are always drawn, so that one call's kind shifts nobody else's draws. */
     ret_call->execution_ns = dist_sample(&group->execution_ns, &calls->prng);
     ret_call->output_chars = dist_sample(&group->output_chars, &calls->prng);

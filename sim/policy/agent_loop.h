@@ -1,10 +1,10 @@
 /*
- * The agent's course through its script: a turn is a row of model requests, each of which calls tools in parallel, and a
- * last one that speaks.
+ * The agent's course through its script: a turn is a row of model requests, each of which calls tools in
+ * parallel, and a last one that speaks.
  *
- * What is drawn depends on the seed, the session's ordinal and the place in the script alone, so that two deployments
- * meet the same model times, execution times and outputs. A turn beyond the script's last begins at its first again, with
- * other draws.
+ * What is drawn depends on the seed, the session's ordinal and the place in the script alone, so that two
+ * deployments meet the same model times, execution times and outputs. A turn beyond the script's last begins
+ * at its first again, with other draws.
  */
 #pragma once
 
@@ -57,8 +57,9 @@ uint32_t agent_script(const struct agent_scripts *a, uint64_t agent);
 /* IDLE → MODEL: a turn begins. Returns how long the model thinks. */
 nsec_t agent_turn_begin(const struct agent_scripts *a, struct agent_loop *l, uint64_t ordinal);
 
-/* The model request is over. True: MODEL → CALLS, and `ret_calls` walks them (there may turn out to be none: a READ without
- * anything to read). False: the agent speaks `ret_answer_bytes`, MODEL → IDLE, the turn is over. */
+/* The model request is over. True: MODEL → CALLS, and `ret_calls` walks them (there may turn out to be none:
+ * a READ without anything to read). False: the agent speaks `ret_answer_bytes`, MODEL → IDLE, the turn is
+ * over. */
 bool agent_model_done(const struct agent_scripts *a, struct agent_loop *l, uint64_t ordinal,
                       struct agent_calls *ret_calls, uint32_t *ret_answer_bytes);
 

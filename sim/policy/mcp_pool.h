@@ -1,10 +1,10 @@
 /*
- * Streams to MCP servers, and the calls that wait for one: for each pool (one server behind one tunnel) so many streams at
- * most, one call at a time on each, and a bounded queue in order of arrival.
+ * Streams to MCP servers, and the calls that wait for one: for each pool (one server behind one tunnel) so
+ * many streams at most, one call at a time on each, and a bounded queue in order of arrival.
  *
- * A stream is opened for a call and belongs to it from then on; when the call is done with it, the one that waits longest
- * gets it, or it idles. The stream idle for the shortest time is used again first. What happens on streams is the
- * caller's; so are the fields that are said to be.
+ * A stream is opened for a call and belongs to it from then on; when the call is done with it, the one that
+ * waits longest gets it, or it idles. The stream idle for the shortest time is used again first. What happens
+ * on streams is the caller's; so are the fields that are said to be.
  */
 #pragma once
 
@@ -16,14 +16,14 @@
 
 struct mcp_stream {
     uint32_t pool;
-    uint32_t call;             /* whose it is; 0: idle */
+    uint32_t call; /* whose it is; 0: idle */
     uint32_t idle_prev, idle_next;
-    uint32_t flow, slot;       /* the caller's */
-    uint8_t state;             /* the caller's */
-    nsec_t begun_at;           /* the caller's: of the attempt */
-    nsec_t until;              /* the caller's: its deadline, */
-    nsec_t armed_at;           /* … and its pending timer; NSEC_MAX at first */
-    uint64_t attempt;          /* the caller's */
+    uint32_t flow, slot; /* the caller's */
+    uint8_t state;       /* the caller's */
+    nsec_t begun_at;     /* the caller's: of the attempt */
+    nsec_t until;        /* the caller's: its deadline, */
+    nsec_t armed_at;     /* … and its pending timer; NSEC_MAX at first */
+    uint64_t attempt;    /* the caller's */
 };
 
 struct mcp_pool_options {
@@ -46,7 +46,7 @@ enum mcp_admit {
     MCP_ADMIT_STREAM, /* an idle stream is the call's now */
     MCP_ADMIT_OPEN,   /* a new stream is the call's; to be opened */
     MCP_ADMIT_WAIT,
-    MCP_ADMIT_SHED,   /* too many wait */
+    MCP_ADMIT_SHED, /* too many wait */
 };
 
 /* -ENOMEM. */
@@ -67,7 +67,8 @@ void mcp_pool_leave(struct mcp_pools *p, uint32_t pool, uint32_t wait);
 /* The call is done with its stream, which is still good. Returns the call whose it is now, or 0: it idles. */
 uint32_t mcp_pool_release(struct mcp_pools *p, uint32_t stream);
 
-/* The stream is gone, idle or not. If a call waits, a new stream is made for it, to be opened: returns that, or 0. */
+/* The stream is gone, idle or not. If a call waits, a new stream is made for it, to be opened: returns that,
+ * or 0. */
 uint32_t mcp_pool_close(struct mcp_pools *p, uint32_t stream);
 
 /* All streams and waiting calls are gone. */

@@ -75,7 +75,8 @@ static struct directory *directory_of(const struct session_log_store *store, uin
     return slab_get_unchecked(&store->directories, id);
 }
 
-static struct cell *cell_of(const struct session_log_store *store, const struct session_log *log, uint32_t seq)
+static struct cell *cell_of(const struct session_log_store *store, const struct session_log *log,
+                            uint32_t seq)
 {
     uint32_t index = seq - 1, id = log->directory_first;
     const struct directory *directory;
@@ -144,7 +145,8 @@ static bool pack(struct session_log_store *store, const struct log_entry *e, enu
     return true;
 }
 
-static void unpack(const struct session_log_store *store, const struct cell *cell, struct log_entry *ret_entry)
+static void unpack(const struct session_log_store *store, const struct cell *cell,
+                   struct log_entry *ret_entry)
 {
     const struct wide *wide;
     uint64_t body = cell->body;
@@ -170,7 +172,8 @@ static void unpack(const struct session_log_store *store, const struct cell *cel
     }
 }
 
-uint32_t session_log_append(struct session_log_store *store, struct session_log *log, const struct log_entry *entry)
+uint32_t session_log_append(struct session_log_store *store, struct session_log *log,
+                            const struct log_entry *entry)
 {
     enum format format;
     struct cell *cell;
@@ -214,7 +217,8 @@ static void set_at(struct cell *cell, nsec_t at)
     cell->at = at < LOG_TIME_MAX ? at : LOG_TIME_MAX;
 }
 
-void session_log_set_at(struct session_log_store *store, const struct session_log *log, uint32_t seq, nsec_t at)
+void session_log_set_at(struct session_log_store *store, const struct session_log *log, uint32_t seq,
+                        nsec_t at)
 {
     struct cell *cell = cell_of(store, log, seq);
 
@@ -222,7 +226,8 @@ void session_log_set_at(struct session_log_store *store, const struct session_lo
     set_at(cell, at);
 }
 
-void session_log_bind(struct session_log_store *store, const struct session_log *log, uint32_t seq, uint32_t owner)
+void session_log_bind(struct session_log_store *store, const struct session_log *log, uint32_t seq,
+                      uint32_t owner)
 {
     struct cell *cell = cell_of(store, log, seq);
 

@@ -1,12 +1,12 @@
 /*
  * The events of many sessions, stored compactly: 16 bytes an event, 32 for one whose two numbers are large.
  *
- * Append only. An event is found by its sequence number, from 1, at a cost that does not depend on how long ago it was
- * (one step for each 240 events before it). The kinds are the caller's: numbers below LOG_KINDS.
+ * Append only. An event is found by its sequence number, from 1, at a cost that does not depend on how long
+ * ago it was (one step for each 240 events before it). The kinds are the caller's: numbers below LOG_KINDS.
  *
- * An event that waits for an answer can be bound to its owner, a 32-bit handle of the caller; while it is, the owner
- * stands in the place of its time, which the caller must know itself. So an answer finds its owner at once, without a
- * table beside the log.
+ * An event that waits for an answer can be bound to its owner, a 32-bit handle of the caller; while it is,
+ * the owner stands in the place of its time, which the caller must know itself. So an answer finds its owner
+ * at once, without a table beside the log.
  */
 #pragma once
 
@@ -33,8 +33,8 @@ enum log_state {
 struct log_entry {
     uint32_t kind, tool, flags; /* below LOG_KINDS, LOG_TOOLS, LOG_FLAGS */
     enum log_state state;
-    uint32_t owner;             /* LOG_OPEN: the handle; otherwise 0 */
-    nsec_t at;                  /* LOG_OPEN: 0 */
+    uint32_t owner; /* LOG_OPEN: the handle; otherwise 0 */
+    nsec_t at;      /* LOG_OPEN: 0 */
     uint64_t c, d;
 };
 
@@ -56,19 +56,22 @@ void session_log_store_deinit(struct session_log_store *store);
 /* Bytes of memory taken. */
 size_t session_log_store_bytes(const struct session_log_store *store);
 
-/* Appends an event (state and owner are not looked at: it is LOG_PLAIN). Returns its sequence number, or 0 when there is
- * no room; then nothing has changed. */
-uint32_t session_log_append(struct session_log_store *store, struct session_log *log, const struct log_entry *entry);
+/* Appends an event (state and owner are not looked at: it is LOG_PLAIN). Returns its sequence number, or 0
+ * when there is no room; then nothing has changed. */
+uint32_t session_log_append(struct session_log_store *store, struct session_log *log,
+                            const struct log_entry *entry);
 
 /* Reads event `seq`, which must be 1 … count. */
 void session_log_get(const struct session_log_store *store, const struct session_log *log, uint32_t seq,
                      struct log_entry *ret_entry);
 
 /* Sets the time of an event that is not bound. */
-void session_log_set_at(struct session_log_store *store, const struct session_log *log, uint32_t seq, nsec_t at);
+void session_log_set_at(struct session_log_store *store, const struct session_log *log, uint32_t seq,
+                        nsec_t at);
 
 /* LOG_PLAIN becomes LOG_OPEN, and its time is forgotten. */
-void session_log_bind(struct session_log_store *store, const struct session_log *log, uint32_t seq, uint32_t owner);
+void session_log_bind(struct session_log_store *store, const struct session_log *log, uint32_t seq,
+                      uint32_t owner);
 
 /* LOG_OPEN becomes `state` (LOG_ANSWERED or LOG_CLOSED), and gets its time back. */
 void session_log_unbind(struct session_log_store *store, const struct session_log *log, uint32_t seq,

@@ -20,7 +20,8 @@ struct worker {
     uint32_t environment;
 };
 
-/* Lists ------------------------------------------------------------------------------------------------------ */
+/* Lists
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Items, polls and workers are linked alike: this is where their two links are. */
 struct links {
@@ -50,7 +51,8 @@ static struct links worker_links(const struct work_queue *q, uint32_t id)
 
 typedef struct links links_fn(const struct work_queue *q, uint32_t id);
 
-static void list_put(const struct work_queue *q, links_fn *links, struct work_list *list, uint32_t id, bool in_front)
+static void list_put(const struct work_queue *q, links_fn *links, struct work_list *list, uint32_t id,
+                     bool in_front)
 {
     struct links of = links(q, id);
 
@@ -84,7 +86,8 @@ static void list_take(const struct work_queue *q, links_fn *links, struct work_l
     list->count--;
 }
 
-/* The queue ---------------------------------------------------------------------------------------------------- */
+/* The queue
+ * ---------------------------------------------------------------------------------------------------- */
 
 static uint32_t bucket_count(uint32_t items_max)
 {
@@ -204,7 +207,8 @@ static void item_set(struct work_queue *q, nsec_t now, uint32_t ref, enum item_s
 
     ASSERT(item->state != ITEM_STOPPED && (state == ITEM_QUEUED || !claimed));
     ASSERT(state == ITEM_QUEUED || state == ITEM_STOPPED || state > item->state);
-    if (item->state == ITEM_QUEUED) list_take(q, item_links, item->claimed ? &env->claimed : &env->queued, ref);
+    if (item->state == ITEM_QUEUED)
+        list_take(q, item_links, item->claimed ? &env->claimed : &env->queued, ref);
     item->state = (uint8_t)state;
     item->claimed = claimed;
     item->until = NSEC_MAX;
@@ -220,7 +224,8 @@ static void item_set(struct work_queue *q, nsec_t now, uint32_t ref, enum item_s
     }
 }
 
-/* Polls ------------------------------------------------------------------------------------------------------ */
+/* Polls
+ * ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t *worker_bucket(const struct work_queue *q, uint64_t id, uint32_t environment)
 {
@@ -294,8 +299,8 @@ static void reclaim_for(struct work_queue *q, nsec_t now, struct work_environmen
         item_set(q, now, env->claimed.first, ITEM_QUEUED, false);
 }
 
-enum work_poll_outcome work_queue_poll(struct work_queue *q, nsec_t now, const struct work_poll_request *request,
-                                       uint32_t *ret)
+enum work_poll_outcome work_queue_poll(struct work_queue *q, nsec_t now,
+                                       const struct work_poll_request *request, uint32_t *ret)
 {
     struct work_environment *env = environment_of(q, request->environment);
     uint32_t ref;
@@ -348,7 +353,8 @@ void work_queue_polls_drop(struct work_queue *q)
         while (q->environments[i].polls.first) work_queue_poll_end(q, q->environments[i].polls.first);
 }
 
-/* Holders ---------------------------------------------------------------------------------------------------- */
+/* Holders
+ * ---------------------------------------------------------------------------------------------------- */
 
 enum work_outcome work_queue_ack(struct work_queue *q, nsec_t now, uint32_t ref)
 {

@@ -1,15 +1,16 @@
 /*
- * The leased work queue: items that wait for a worker, workers that wait for an item, and leases kept alive by heartbeats
- * that compare and set.
+ * The leased work queue: items that wait for a worker, workers that wait for an item, and leases kept alive
+ * by heartbeats that compare and set.
  *
- * An item: QUEUED (waiting, or claimed: offered to a worker that has not acknowledged it) → STARTING (acknowledged, a
- * lease runs) → ACTIVE (a heartbeat was accepted) → STOPPING (a stop was asked for; the holder learns it at its next
- * heartbeat) → STOPPED, the end. A claim that is not acknowledged in time, and a lease that lapses, bring it back to
- * QUEUED, in front; a lapse while STOPPING ends it instead. An accepted heartbeat gives a number that was never given
- * before for that item, and each number (and "none yet", once for each holder) is accepted once.
+ * An item: QUEUED (waiting, or claimed: offered to a worker that has not acknowledged it) → STARTING
+ * (acknowledged, a lease runs) → ACTIVE (a heartbeat was accepted) → STOPPING (a stop was asked for; the
+ * holder learns it at its next heartbeat) → STOPPED, the end. A claim that is not acknowledged in time, and a
+ * lease that lapses, bring it back to QUEUED, in front; a lapse while STOPPING ends it instead. An accepted
+ * heartbeat gives a number that was never given before for that item, and each number (and "none yet", once
+ * for each holder) is accepted once.
  *
- * Times: each item has one deadline, `until`. When it has come the caller calls work_queue_expire() before it does
- * anything else with the item. Waiting polls have a deadline of their own.
+ * Times: each item has one deadline, `until`. When it has come the caller calls work_queue_expire() before it
+ * does anything else with the item. Waiting polls have a deadline of their own.
  */
 #pragma once
 
@@ -31,19 +32,19 @@ enum item_state { ITEM_QUEUED, ITEM_STARTING, ITEM_ACTIVE, ITEM_STOPPING, ITEM_S
 struct work_item {
     uint64_t id; /* for the wire: 1, 2, …; never used again */
     nsec_t created_at;
-    nsec_t queued_at;    /* when it was last put into the queue */
-    nsec_t until;        /* claimed: offered again; STARTING to STOPPING: the lease lapses; otherwise NSEC_MAX */
-    nsec_t ttl_ns;       /* of the lease */
-    uint64_t beat;       /* the last heartbeat accepted from this holder, or WORK_BEAT_NONE */
-    uint64_t beat_last;  /* the greatest ever given out */
-    nsec_t armed_at;     /* the caller's: its pending timer */
-    uint32_t session;    /* the caller's */
-    uint32_t slot;       /* the caller's: place in its ledger */
+    nsec_t queued_at; /* when it was last put into the queue */
+    nsec_t until;     /* claimed: offered again; STARTING to STOPPING: the lease lapses; otherwise NSEC_MAX */
+    nsec_t ttl_ns;    /* of the lease */
+    uint64_t beat;    /* the last heartbeat accepted from this holder, or WORK_BEAT_NONE */
+    uint64_t beat_last; /* the greatest ever given out */
+    nsec_t armed_at;    /* the caller's: its pending timer */
+    uint32_t session;   /* the caller's */
+    uint32_t slot;      /* the caller's: place in its ledger */
     uint32_t environment;
     uint32_t prev, next; /* in the list of its state */
     uint32_t hash_next;
-    uint8_t state;       /* enum item_state */
-    bool claimed;        /* QUEUED: offered and not acknowledged */
+    uint8_t state; /* enum item_state */
+    bool claimed;  /* QUEUED: offered and not acknowledged */
     bool retired;
 };
 
@@ -60,21 +61,21 @@ struct work_environment {
 };
 
 struct work_queue_options {
-    uint32_t environments; /* at least 1 */
+    uint32_t environments;                      /* at least 1 */
     uint32_t items_max, polls_max, workers_max; /* each at least 1; workers_max: remembered for the count */
-    uint32_t retired_max;  /* stopped items that are still known after work_queue_retire() */
-    nsec_t lease_ttl_ns;   /* default */
+    uint32_t retired_max; /* stopped items that are still known after work_queue_retire() */
+    nsec_t lease_ttl_ns;  /* default */
     nsec_t lease_ttl_max_ns;
-    nsec_t reclaim_ns;     /* default */
+    nsec_t reclaim_ns; /* default */
 };
 
 struct work_queue {
     struct work_queue_options options;
     struct slab items, polls, workers;
     struct work_environment *environments;
-    uint32_t *items_by_id;   /* hash chains by the low bits of the id */
+    uint32_t *items_by_id; /* hash chains by the low bits of the id */
     uint32_t *workers_by_id;
-    uint32_t buckets;        /* of each of the two; a power of two */
+    uint32_t buckets; /* of each of the two; a power of two */
     struct work_list retired, seen;
     uint64_t last_id;
 };
@@ -94,10 +95,10 @@ struct work_match {
 };
 
 struct work_stats {
-    uint32_t depth;            /* items waiting */
-    uint32_t pending;          /* items claimed and not acknowledged */
-    nsec_t oldest_queued_at;   /* of those waiting; 0 = none */
-    uint32_t workers_polling;  /* different ones in the last 30 s */
+    uint32_t depth;           /* items waiting */
+    uint32_t pending;         /* items claimed and not acknowledged */
+    nsec_t oldest_queued_at;  /* of those waiting; 0 = none */
+    uint32_t workers_polling; /* different ones in the last 30 s */
 };
 
 enum work_poll_outcome {
@@ -140,14 +141,16 @@ struct work_item *work_queue_item(const struct work_queue *q, uint32_t item);
 /* The reference of an item by its id, 0 when there is none. */
 uint32_t work_queue_find(const struct work_queue *q, uint64_t id);
 
-/* A worker asks for work: takes the first item, or waits. `ret`: the item (CLAIMED; now - queued_at is how long it waited),
- * or the poll's reference (WAITS). A `reclaim_ns` below the default makes claims of that age claimable to this poll. */
-enum work_poll_outcome work_queue_poll(struct work_queue *q, nsec_t now, const struct work_poll_request *request,
-                                       uint32_t *ret);
-/* Gives an item to the poll that waits longest in the environment. False: no pair left. To be called until then after
- * all that may put an item into the queue. */
+/* A worker asks for work: takes the first item, or waits. `ret`: the item (CLAIMED; now - queued_at is how
+ * long it waited), or the poll's reference (WAITS). A `reclaim_ns` below the default makes claims of that age
+ * claimable to this poll. */
+enum work_poll_outcome work_queue_poll(struct work_queue *q, nsec_t now,
+                                       const struct work_poll_request *request, uint32_t *ret);
+/* Gives an item to the poll that waits longest in the environment. False: no pair left. To be called until
+ * then after all that may put an item into the queue. */
 bool work_queue_match(struct work_queue *q, nsec_t now, uint32_t environment, struct work_match *ret_match);
-/* Ends a waiting poll (timed out, or its worker is gone). False when there is none of that reference any more. */
+/* Ends a waiting poll (timed out, or its worker is gone). False when there is none of that reference any
+ * more. */
 bool work_queue_poll_end(struct work_queue *q, uint32_t poll);
 /* Ends all waiting polls. */
 void work_queue_polls_drop(struct work_queue *q);
@@ -155,9 +158,10 @@ void work_queue_polls_drop(struct work_queue *q);
 /* The claim is acknowledged: QUEUED → STARTING, off the queue. Once more while STARTING changes nothing. */
 enum work_outcome work_queue_ack(struct work_queue *q, nsec_t now, uint32_t item);
 /* The holder beats. `ttl_ns` 0: the default; otherwise at most the plan's greatest. */
-enum work_beat_outcome work_queue_heartbeat(struct work_queue *q, nsec_t now, uint32_t item, uint64_t expected,
-                                            nsec_t ttl_ns);
-/* Asks for the end; with `force`, or when nobody holds the item, it is STOPPED at once. CONFLICT: it is already. */
+enum work_beat_outcome work_queue_heartbeat(struct work_queue *q, nsec_t now, uint32_t item,
+                                            uint64_t expected, nsec_t ttl_ns);
+/* Asks for the end; with `force`, or when nobody holds the item, it is STOPPED at once. CONFLICT: it is
+ * already. */
 enum work_outcome work_queue_stop(struct work_queue *q, nsec_t now, uint32_t item, bool force);
 /* Acts on the item's deadline if it has come. Then call work_queue_match(). */
 enum work_expiry work_queue_expire(struct work_queue *q, nsec_t now, uint32_t item);

@@ -3,8 +3,12 @@
 #include <check.h>
 #include <stdlib.h>
 
-static const struct plan_retry rule = {
-    .attempts_max = 3, .base_ns = 100, .cap_ns = 250, .jitter = true, .on_reset = true, .on_status_5xx = true};
+static const struct plan_retry rule = {.attempts_max = 3,
+                                       .base_ns = 100,
+                                       .cap_ns = 250,
+                                       .jitter = true,
+                                       .on_reset = true,
+                                       .on_status_5xx = true};
 
 START_TEST(the_rule_decides)
 {

@@ -28,8 +28,14 @@ static struct log_entry get(const struct session_log *log, uint32_t seq)
 START_TEST(numbers_of_every_size_come_back)
 {
     const uint64_t cs[] = {0, 1, UINT32_MAX, (UINT64_C(1) << 42) - 1, UINT64_C(1) << 42, UINT64_MAX, 7, 7};
-    const uint64_t ds[] = {
-        0, UINT32_MAX, 5, (1 << 22) - 1, 0, UINT64_MAX, UINT64_C(400000) << 32 | 100000, UINT64_C(5000000) << 32 | 1};
+    const uint64_t ds[] = {0,
+                           UINT32_MAX,
+                           5,
+                           (1 << 22) - 1,
+                           0,
+                           UINT64_MAX,
+                           UINT64_C(400000) << 32 | 100000,
+                           UINT64_C(5000000) << 32 | 1};
     struct session_log log = {0};
 
     for (uint32_t i = 0; i < 8; i++) {
