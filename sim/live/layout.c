@@ -14,31 +14,114 @@ void layout_address(const struct layout *l, addr_t component, enum port port, ch
     snprintf(ret, LAYOUT_ADDRESS_MAX, "%s:%u", l->ip, first_port[port] + ADDR_ORDINAL(component));
 }
 
-/* Adds `count` processes and spreads the instances of up to two roles over them, round and round. */
+void layout_relay_address(const struct layout *l, size_t index, char ret[LAYOUT_ADDRESS_MAX])
+{
+    snprintf(ret, LAYOUT_ADDRESS_MAX, "%s:%zu", l->relay_ip, 1024 + index);
+}
+
+void layout_dial_address(const struct layout *l, addr_t from, addr_t to, enum port port, char ret[LAYOUT_ADDRESS_MAX])
+{
+    for (size_t i = 0; i < l->relayed_count; i++) {
+        if (l->relayed[i].from != from || l->relayed[i].to != to) continue;
+        layout_relay_address(l, i, ret);
+        return;
+    }
+    layout_address(l, to, port, ret);
+}
+
+/* Adds a process with room for so many components; NULL: out of memory. */
+static struct process *add_process(struct layout *l, const char *name, size_t components_max)
+{
+    struct process *grown = realloc(l->processes, (l->process_count + 1) * sizeof *grown), *p;
+
+    if (!grown) return NULL;
+    l->processes = grown;
+    p = &grown[l->process_count];
+    *p = (struct process){.components = calloc(components_max + 1, sizeof *p->components)};
+    if (!p->components) return NULL;
+    snprintf(p->name, sizeof p->name, "%s", name);
+    l->process_count++;
+    return p;
+}
+
+/* Spreads the instances of up to two roles over `count` new processes (0: one each), round and round. */
 static int spread(struct layout *l, const struct plan *plan, const char *name, uint32_t count, enum role a, enum role b)
 {
     uint32_t n = plan_instances(plan, a);
-    struct process *grown;
 
-    if (n == 0) return 0;
     if (count == 0 || count > n) count = n;
-    grown = realloc(l->processes, (l->process_count + count) * sizeof *grown);
-    if (!grown) return -ENOMEM;
-    l->processes = grown;
     for (uint32_t i = 0; i < count; i++) {
-        struct process *p = &l->processes[l->process_count];
+        char numbered[LAYOUT_NAME_MAX];
+        struct process *p;
 
-        *p = (struct process){0};
-        snprintf(p->name, sizeof p->name, plan_instances(plan, a) == 1 ? "%s" : "%s-%u", name, i);
-        p->components = calloc(2 * (n / count + 1), sizeof *p->components);
-        if (!p->components) return -ENOMEM;
-        l->process_count++;
+        snprintf(numbered, sizeof numbered, n == 1 ? "%s" : "%s-%u", name, i);
+        p = add_process(l, numbered, 2 * (n / count + 1));
+        if (!p) return -ENOMEM;
         for (uint32_t k = i; k < n; k += count) {
             p->components[p->component_count++] = ADDR(a, k);
             if (b) p->components[p->component_count++] = ADDR(b, k);
         }
     }
     return 0;
+}
+
+/* Who dials whom on which link, at which of the listener's ports. */
+static const struct {
+    enum link_id link;
+    enum role from, to;
+    enum port port;
+} dials[] = {
+    {LINK_CLIENT_ORCHESTRATOR, ROLE_CLIENT, ROLE_ORCHESTRATOR, PORT_API},
+    {LINK_RUNNER_ORCHESTRATOR, ROLE_RUNNER, ROLE_ORCHESTRATOR, PORT_API},
+    {LINK_ORCHESTRATOR_EDGE, ROLE_ORCHESTRATOR, ROLE_EDGE, PORT_PUBLIC},
+    {LINK_CONNECTOR_EDGE, ROLE_CONNECTOR, ROLE_EDGE, PORT_CONNECTOR},
+    {LINK_CONNECTOR_PROXY, ROLE_CONNECTOR, ROLE_PROXY, PORT_PROXY},
+    {LINK_PROXY_MCP, ROLE_PROXY, ROLE_MCP, PORT_MCP},
+    {LINK_ORCHESTRATOR_MCP, ROLE_ORCHESTRATOR, ROLE_MCP, PORT_MCP},
+};
+
+static bool has_fault(const struct plan *plan, enum link_id link)
+{
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        enum fault_kind kind = plan->faults[i].kind;
+        bool of_links = kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH;
+
+        if (of_links && plan->faults[i].link == link) return true;
+    }
+    return false;
+}
+
+static int relay_pair(struct layout *l, enum link_id link, addr_t from, addr_t to, enum port port)
+{
+    struct relayed *grown = realloc(l->relayed, (l->relayed_count + 1) * sizeof *grown);
+
+    if (!grown) return -ENOMEM;
+    l->relayed = grown;
+    l->relayed[l->relayed_count++] = (struct relayed){link, from, to, port};
+    return 0;
+}
+
+/* A connector dials its own proxy alone; otherwise everybody dials everybody. */
+static bool are_peers(enum link_id link, uint32_t from, uint32_t to)
+{
+    return link != LINK_CONNECTOR_PROXY || from == to;
+}
+
+static int relay_links(struct layout *l, const struct plan *plan)
+{
+    int r = 0;
+
+    for (size_t d = 0; d < sizeof dials / sizeof *dials; d++) {
+        if (!plan->live.relay_links && !has_fault(plan, dials[d].link)) continue;
+        for (uint32_t from = 0; from < plan_instances(plan, dials[d].from); from++) {
+            for (uint32_t to = 0; r == 0 && to < plan_instances(plan, dials[d].to); to++) {
+                if (are_peers(dials[d].link, from, to))
+                    r = relay_pair(l, dials[d].link, ADDR(dials[d].from, from), ADDR(dials[d].to, to), dials[d].port);
+            }
+        }
+    }
+    if (r < 0 || l->relayed_count == 0) return r;
+    return add_process(l, "relay", 0) ? 0 : -ENOMEM;
 }
 
 int layout_new(const struct plan *plan, unsigned id, struct layout **ret)
@@ -49,7 +132,9 @@ int layout_new(const struct plan *plan, unsigned id, struct layout **ret)
     if (!l) return -ENOMEM;
     /* 127.64.0.0/10: away from what people configure by hand. The last byte is never 0 or 255. */
     snprintf(l->ip, sizeof l->ip, "127.%u.%u.%u", 64 + id / 64516 % 64, 1 + id / 254 % 254, 1 + id % 254);
-    r = spread(l, plan, "mcp", plan->live.mcp_processes, ROLE_MCP, ROLE_NONE);
+    snprintf(l->relay_ip, sizeof l->relay_ip, "127.%u.%u.%u", 128 + id / 64516 % 64, 1 + id / 254 % 254, 1 + id % 254);
+    r = relay_links(l, plan);
+    if (r == 0) r = spread(l, plan, "mcp", plan->live.mcp_processes, ROLE_MCP, ROLE_NONE);
     if (r == 0) r = spread(l, plan, "orchestrator", 1, ROLE_ORCHESTRATOR, ROLE_NONE);
     if (r == 0) r = spread(l, plan, "edge", 1, ROLE_EDGE, ROLE_NONE);
     if (r == 0) r = spread(l, plan, "gateway", plan->live.gateway_processes, ROLE_PROXY, ROLE_CONNECTOR);
@@ -69,5 +154,6 @@ void layout_free(struct layout *l)
     for (size_t i = 0; i < l->process_count; i++)
         free(l->processes[i].components);
     free(l->processes);
+    free(l->relayed);
     free(l);
 }

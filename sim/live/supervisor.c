@@ -47,6 +47,7 @@ struct supervisor {
     const struct supervisor_options *opts;
     struct str *error;
     struct running *children;
+    struct pollfd *fds; /* one for each child, and the signals' */
     uint32_t *incarnations[ROLE_COUNT];
     VEC(struct recorder *) recorders;
     VEC(struct action) actions;
@@ -170,7 +171,7 @@ static bool keeps_state(const struct supervisor *s, const struct running *c)
 {
     const struct process *p = process_of(s, c);
 
-    return s->opts->plan->orchestrator.durable && ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
+    return p->component_count && s->opts->plan->orchestrator.durable && ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
 }
 
 /* What a dead incarnation left open is lost, or goes on in its successor. */
@@ -257,7 +258,7 @@ static void take_signals(struct supervisor *s)
 static void wait_until(struct supervisor *s, uint64_t until)
 {
     size_t n = s->opts->layout->process_count;
-    struct pollfd fds[n + 1];
+    struct pollfd *fds = s->fds;
     uint64_t now = clock_ns(CLOCK_MONOTONIC), after;
     struct timespec wait = {.tv_sec = until > now ? (time_t)((until - now) / NSEC_PER_S) : 0,
                             .tv_nsec = until > now ? (long)((until - now) % NSEC_PER_S) : 0};
@@ -481,7 +482,8 @@ static int supervisor_init(struct supervisor *s)
 
     vec_init(&s->recorders, 1u << 20);
     s->children = calloc(n, sizeof *s->children);
-    if (!s->children) return -ENOMEM;
+    s->fds = calloc(n + 1, sizeof *s->fds);
+    if (!s->children || !s->fds) return -ENOMEM;
     for (size_t i = 0; i < n; i++)
         s->children[i].fd = -1;
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
@@ -546,6 +548,7 @@ void supervisor_free(struct supervisor *s)
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++)
         free(s->incarnations[role]);
     free(s->children);
+    free(s->fds);
     if (s->signal_fd >= 0) close(s->signal_fd);
     free(s);
 }
