@@ -85,12 +85,10 @@ void histogram_subtract(struct histogram *dst, const struct histogram *now, cons
 /* Number of samples. */
 uint64_t histogram_count(const struct histogram *h);
 
-/* Number of samples above 1 h, which were counted as 1 h. A report that shows p99 or max must show this too.
- */
+/* Number of samples above 1 h, which were counted as 1 h. Who shows p99 or max must show this too. */
 uint64_t histogram_saturated(const struct histogram *h);
 
-/* The smallest and the largest sample, exact (after decoding from a file: within one bucket); 0 while empty.
- */
+/* The smallest and the largest sample, exact (decoded from a file: within one bucket); 0 while empty. */
 nsec_t histogram_min(const struct histogram *h);
 nsec_t histogram_max(const struct histogram *h);
 
@@ -107,8 +105,8 @@ nsec_t histogram_mean(const struct histogram *h);
  */
 nsec_t histogram_quantile(const struct histogram *h, uint32_t q_ppm);
 
-/* As histogram_quantile() for the quantile numerator / denominator; asserts 0 <= numerator <= denominator >
- * 0. */
+/* As histogram_quantile() for the quantile numerator / denominator; asserts numerator <= denominator and
+ * denominator > 0. */
 nsec_t histogram_quantile_at(const struct histogram *h, uint64_t numerator, uint64_t denominator);
 
 /*

@@ -47,8 +47,7 @@ struct hlog_reader {
     nsec_t base_time;
 };
 
-/* Whether a tag can stand in a log: 1 to HLOG_TAG_MAX printable ASCII characters, no comma, blank or quote.
- */
+/* Whether a log can hold the tag: 1 to HLOG_TAG_MAX printable ASCII characters, no comma, blank or quote. */
 bool hlog_tag_valid(const char *tag);
 
 /* Appends one comment line; a line break in `text` is written as a blank. */

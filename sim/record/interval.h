@@ -82,8 +82,7 @@ uint32_t interval_fold(const struct interval_series *series);
 nsec_t interval_start(const struct interval_series *series, uint32_t i);
 nsec_t interval_end(const struct interval_series *series, uint32_t i);
 
-/* The figures of a metric in interval `i`. Returns false, with the output untouched, where it had no samples.
- */
+/* The figures of a metric in interval `i`. False, with the output untouched, where it had no samples. */
 bool interval_figures(const struct interval_series *series, uint32_t i, enum metric metric,
                       struct interval_figures *ret_figures);
 

@@ -139,6 +139,7 @@ void ledger_merge(struct ledger *dst, const struct ledger *src);
 /*
  * Whether the books agree: for each account opened = sum of the ends, carried_in = carried_out, and no slot
  * is open. `ret_account` (may be NULL) is the first account that is not balanced; untouched when all are.
+ * Not before the writer has ended; if it was killed, after ledger_sweep() or ledger_hand_over().
  * The verdict is the worst of all accounts. Within one, overflow goes before imbalance: where slots ran out,
  * the books of that account prove nothing.
  */

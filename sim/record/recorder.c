@@ -67,7 +67,21 @@ size_t recorder_size(const struct recorder_options *options)
     return layout_of(options).size;
 }
 
-static struct span_buffer *spans_of(struct recorder *r)
+/*
+ * These are called for each sample: static, since a compiler that makes position-independent code does not
+ * inline what another module could replace.
+ */
+static inline bool is_on(const struct recorder *r)
+{
+    return r && r->enabled;
+}
+
+static inline struct ledger *ledger_of(struct recorder *r)
+{
+    return (struct ledger *)(void *)((uint8_t *)r + r->ledger_at);
+}
+
+static inline struct span_buffer *spans_of(struct recorder *r)
 {
     return (struct span_buffer *)(void *)((uint8_t *)r + r->spans_at);
 }
@@ -133,7 +147,7 @@ void recorder_set_enabled(struct recorder *r, bool enabled)
 {
     if (!r) return;
     shared_store(&r->enabled, enabled);
-    ledger_set_enabled(recorder_ledger_mutable(r), enabled);
+    ledger_set_enabled(ledger_of(r), enabled);
 }
 
 bool recorder_enabled(const struct recorder *r)
@@ -144,33 +158,33 @@ bool recorder_enabled(const struct recorder *r)
 void recorder_record(struct recorder *r, enum metric metric, nsec_t value_ns)
 {
     ASSERT(metric < METRIC_COUNT);
-    if (recorder_enabled(r)) histogram_record(&r->histograms[metric], value_ns);
+    if (is_on(r)) histogram_record(&r->histograms[metric], value_ns);
 }
 
 void recorder_count(struct recorder *r, enum counter counter, uint64_t n)
 {
     ASSERT(counter < COUNTER_COUNT);
-    if (recorder_enabled(r)) shared_add(&r->counters[counter], n);
+    if (is_on(r)) shared_add(&r->counters[counter], n);
 }
 
 void recorder_flow(struct recorder *r, uint32_t kind, enum flow_fate fate, uint64_t n)
 {
-    if (recorder_enabled(r)) flowcount_add(&r->flows, kind, fate, n);
+    if (is_on(r)) flowcount_add(&r->flows, kind, fate, n);
 }
 
 void recorder_mark(struct recorder *r, uint64_t call_id, enum mark mark, nsec_t at)
 {
-    if (recorder_enabled(r)) span_mark(spans_of(r), call_id, mark, at);
+    if (is_on(r)) span_mark(spans_of(r), call_id, mark, at);
 }
 
 uint32_t recorder_open(struct recorder *r, enum account account)
 {
-    return ledger_open(r ? recorder_ledger_mutable(r) : NULL, account);
+    return ledger_open(r ? ledger_of(r) : NULL, account);
 }
 
 void recorder_end(struct recorder *r, enum account account, uint32_t slot, enum ledger_end end)
 {
-    ledger_end(r ? recorder_ledger_mutable(r) : NULL, account, slot, end);
+    ledger_end(r ? ledger_of(r) : NULL, account, slot, end);
 }
 
 const struct histogram *recorder_histogram(const struct recorder *r, enum metric metric)
@@ -202,7 +216,7 @@ const struct ledger *recorder_ledger(const struct recorder *r)
 
 struct ledger *recorder_ledger_mutable(struct recorder *r)
 {
-    return (struct ledger *)(void *)((uint8_t *)r + r->ledger_at);
+    return ledger_of(r);
 }
 
 void recorder_add_hops(struct recorder *r, const struct span_report *report)
@@ -216,5 +230,5 @@ void recorder_merge(struct recorder *dst, const struct recorder *src)
     for (enum metric m = 0; m < METRIC_COUNT; m++) histogram_merge(&dst->histograms[m], &src->histograms[m]);
     for (enum counter c = 0; c < COUNTER_COUNT; c++) shared_add(&dst->counters[c], recorder_counter(src, c));
     flowcount_merge(&dst->flows, &src->flows);
-    ledger_merge(recorder_ledger_mutable(dst), recorder_ledger(src));
+    ledger_merge(ledger_of(dst), recorder_ledger(src));
 }

@@ -137,8 +137,7 @@ const char *hop_name(enum hop hop);
 /* hop.* as a metric; asserts the range. */
 enum metric hop_metric(enum hop hop);
 
-/* The hop that the time between two consecutive marks belongs to; HOP_OTHER for a pair that the table lacks.
- */
+/* The hop that the time between two consecutive marks belongs to; HOP_OTHER for a pair without a rule. */
 enum hop hop_between(enum mark from, enum mark to);
 
 /* Bytes for a buffer of `marks_max` marks. */
