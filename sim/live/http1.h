@@ -78,7 +78,9 @@ struct http1_parser {
     enum http1_kind kind;
     struct http1_limits limits;
     int state;
-    bool no_body; /* the answer to a HEAD */
+    bool until_close;  /* the body under way, or the last one, ends with the connection */
+    bool skipped_line; /* one empty line before a request was let pass */
+    bool no_body;      /* the answer to a HEAD */
     struct http_head *head;
     size_t scanned;      /* bytes of the input known to hold no end of head or line */
     uint64_t left;       /* of the body or the chunk */

@@ -2,11 +2,12 @@
  * An HTTP/1.1 server over any stream.
  *
  * Requests on one connection are taken one after the other: the next is not looked at before the reply to the
- * last was ended. An exchange belongs to the handler from the moment that it is shown until the handler ends
- * it, once, with http_reply(), http_reply_end(), http_exchange_abort() or http_exchange_upgrade() — also if
- * the client goes away, or the server is freed, before: what is written then is dropped.
+ * last was ended. From `request` on an exchange belongs to the handler, until the handler ends it, once, with
+ * http_reply(), http_reply_bytes(), http_reply_error(), http_reply_end(), http_exchange_abort() or
+ * http_exchange_upgrade() — also if the client went away, or the server was freed, before: what is written
+ * then is dropped. Before `request` it belongs to the server; `route` may end it.
  *
- * No callback runs inside a call of the functions below.
+ * No callback runs inside a call of the functions below, but for `error_body`, which only formats.
  */
 #pragma once
 
@@ -58,7 +59,8 @@ struct http_exchange_handler {
     void (*body_end)(void *user, struct http_exchange *x);
     /* The output fell to STREAM_LOW_MARK after it had been above it. */
     void (*writable)(void *user, struct http_exchange *x);
-    /* The client went away, or broke the protocol in its body. Once; the exchange still has to be ended. */
+    /* The client went away, or broke the protocol in its body. Once; the exchange still has to be ended,
+     * unless `request` was not called yet: then it is gone after this. */
     void (*aborted)(void *user, struct http_exchange *x);
 };
 
@@ -70,13 +72,14 @@ int http_server_new(struct event_base *base, const struct http_server_options *o
 /* The listener's port, 0 without one. */
 int http_server_port(const struct http_server *server);
 
-/* Connections that are open now. */
+/* Connections that are open now and were not upgraded. */
 unsigned http_server_connections(const struct http_server *server);
 
 /* Stops listening; idle connections are closed, the others after their reply. */
 void http_server_drain(struct http_server *server);
 
-/* Cuts all connections. Exchanges that are not ended live on, without a client. NULL is allowed. */
+/* Cuts all connections. Exchanges that the handler has not ended live on, without a client and without being
+ * told; those that only `route` has seen are gone. NULL is allowed. */
 void http_server_free(struct http_server *server);
 
 /* Serves HTTP on `stream`, which is the server's from then on; `peer` is a name for it (copied, may be NULL).
@@ -102,7 +105,7 @@ const char *http_exchange_path(const struct http_exchange *x);
 int http_exchange_query(const struct http_exchange *x, const char *name, char *ret_value, size_t size);
 /* The buffered body (may be drained), or what of a streamed one was not drained. Never NULL. */
 struct evbuffer *http_exchange_body(struct http_exchange *x);
-/* "ip:port" of the client, or the name given with the stream, "" if none. */
+/* "ip:port" of the client, or the name given with the stream, "" if none or if the client is gone. */
 const char *http_exchange_peer(const struct http_exchange *x);
 /* The stream below (for what TLS knows about the peer); NULL when the client is gone. Do not read or write
  * it. */

@@ -27,7 +27,8 @@ struct sse_event {
     size_t len;
 };
 
-/* A decoder that refuses events larger than `event_bytes_max` (0: 1 MiB), a line included. -ENOMEM. */
+/* A decoder that refuses events larger than `event_bytes_max` (0: 1 MiB), and names and ids of 1 kB. -ENOMEM.
+ */
 int sse_decoder_new(size_t event_bytes_max, struct sse_decoder **ret_decoder);
 void sse_decoder_free(struct sse_decoder *d);
 

@@ -1,9 +1,10 @@
 /*
- * The upper side of a stream layer: who is told what, in which order, and never inside a call. TCP, TLS and whatever
- * else offers a stream embed one.
+ * The upper side of a stream layer: who is told what, in which order, and never inside a call. TCP, TLS and
+ * whatever else offers a stream embed one.
  *
- * A layer notes what happened (front_up(), front_data(), …) and then either tells at once, where it was called by the
- * event loop (front_tell()), or lets the loop tell (front_defer()), where it was called by its user.
+ * A layer notes what happened (front_up(), front_data(), …) and then either tells at once, where it was
+ * called by the event loop (front_tell()), or lets the loop tell (front_defer()), where it was called by its
+ * user.
  */
 #pragma once
 
@@ -19,9 +20,10 @@ struct stream_front {
     void *user;
     struct evbuffer *in; /* what stream_input() gives */
     struct event defer;
-    void (*work)(void *layer); /* run by the loop before it tells, for work that a call put off; may be NULL */
+    void (*work)(
+        void *layer); /* run by the loop before it tells, for work that a call put off; may be NULL */
     void *layer;
-    bool *gone;         /* set while telling: becomes true if the stream is freed meanwhile */
+    bool *gone; /* set while telling: becomes true if the stream is freed meanwhile */
     enum stream_end end;
     char *what;
     bool up, eof, over; /* what holds */
@@ -47,6 +49,6 @@ void front_writable(struct stream_front *f);
 void front_eof(struct stream_front *f);
 void front_end(struct stream_front *f, enum stream_end end, const char *what);
 
-/* Tells what is due: ready, data, writable, eof, ended. False: the stream is gone, do not touch it again. Only from the
- * event loop. */
+/* Tells what is due: ready, data, writable, eof, ended. False: the stream is gone, do not touch it again.
+ * Only from the event loop. */
 bool front_tell(struct stream_front *f);

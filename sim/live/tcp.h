@@ -17,11 +17,12 @@ enum {
 /* Zero in a member means the default in brackets. */
 struct tcp_options {
     nsec_t connect_timeout_ns; /* for dials [10 s] */
-    nsec_t linger_ns;          /* how long a freed stream may still flush and wait for the peer's FIN [2 s] */
-    size_t window;             /* unconsumed input at which reading stops, bytes [STREAM_WINDOW] */
-    int sndbuf;                /* SO_SNDBUF in bytes [the kernel's]; what a slow reader can hide behind */
-    int rcvbuf;                /* SO_RCVBUF in bytes [the kernel's] */
-    const char *source;        /* for dials: local "ip" or "ip:port" to bind, NULL for any */
+    nsec_t linger_ns; /* how long a freed stream waits for progress of its flush (15 times at most), then for
+                         FIN [2 s] */
+    size_t window;    /* unconsumed input at which reading stops, bytes [STREAM_WINDOW] */
+    int sndbuf;       /* SO_SNDBUF in bytes [the kernel's]; what a slow reader can hide behind */
+    int rcvbuf;       /* SO_RCVBUF in bytes [the kernel's] */
+    const char *source; /* for dials: local "ip", "[ip6]" or either with ":port", NULL for any */
 };
 
 /* A base as the streams want it: precise timers, the epoll change list, no locks; SIGPIPE is ignored from

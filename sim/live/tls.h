@@ -34,6 +34,9 @@ struct tls_options {
  * does not match, a client that trusts nobody. -ENOMEM. */
 int tls_context_new(const struct tls_options *o, struct tls_context **ret_ctx, char ret_why[TLS_WHY_MAX]);
 
+/* One more reference; returns `ctx`. */
+struct tls_context *tls_context_ref(struct tls_context *ctx);
+
 /* Gives up the caller's reference; streams that use it hold their own. NULL is allowed. */
 void tls_context_free(struct tls_context *ctx);
 
