@@ -18,7 +18,7 @@ int mcp_pools_init(struct mcp_pools *p, const struct mcp_pool_options *options)
 
     ASSERT(options->streams_max);
     *p = (struct mcp_pools){.options = *options};
-    if (streams_max > SLAB_LIMIT_MAX) streams_max = SLAB_LIMIT_MAX;
+    if (streams_max > MCP_STREAMS_LIMIT) streams_max = MCP_STREAMS_LIMIT;
     r = slab_init(&p->streams, sizeof(struct mcp_stream), streams_max ? (uint32_t)streams_max : 1);
     if (r == 0) r = slab_init(&p->waits, sizeof(struct wait), SLAB_LIMIT_MAX);
     p->pools = calloc(options->pools + 1, sizeof *p->pools);

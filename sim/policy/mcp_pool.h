@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The most streams over all pools, whatever the options say. */
+#define MCP_STREAMS_LIMIT (UINT32_C(1) << 21)
+
 struct mcp_stream {
     uint32_t pool;
     uint32_t call; /* whose it is; 0: idle */

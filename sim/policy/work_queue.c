@@ -324,24 +324,22 @@ enum work_poll_outcome work_queue_poll(struct work_queue *q, nsec_t now,
 bool work_queue_match(struct work_queue *q, nsec_t now, uint32_t environment, struct work_match *ret_match)
 {
     struct work_environment *env = environment_of(q, environment);
-    const struct poll *poll;
     uint32_t ref;
 
     if (!env->polls.first || !env->queued.first) return false;
-    poll = slab_get_unchecked(&q->polls, env->polls.first);
-    ret_match->handle = poll->handle;
-    work_queue_poll_end(q, env->polls.first);
+    work_queue_poll_end(q, env->polls.first, &ret_match->handle);
     ref = claim_first(q, now, env);
     ret_match->item = ref;
     ret_match->waited_ns = now - item_of(q, ref)->queued_at;
     return true;
 }
 
-bool work_queue_poll_end(struct work_queue *q, uint32_t ref)
+bool work_queue_poll_end(struct work_queue *q, uint32_t ref, uint32_t *ret_handle)
 {
     const struct poll *poll = slab_get(&q->polls, ref);
 
     if (!poll) return false;
+    if (ret_handle) *ret_handle = poll->handle;
     list_take(q, poll_links, &environment_of(q, poll->environment)->polls, ref);
     slab_free(&q->polls, ref);
     return true;
@@ -350,7 +348,7 @@ bool work_queue_poll_end(struct work_queue *q, uint32_t ref)
 void work_queue_polls_drop(struct work_queue *q)
 {
     for (uint32_t i = 0; i < q->options.environments; i++)
-        while (q->environments[i].polls.first) work_queue_poll_end(q, q->environments[i].polls.first);
+        while (q->environments[i].polls.first) work_queue_poll_end(q, q->environments[i].polls.first, NULL);
 }
 
 /* Holders

@@ -149,9 +149,9 @@ enum work_poll_outcome work_queue_poll(struct work_queue *q, nsec_t now,
 /* Gives an item to the poll that waits longest in the environment. False: no pair left. To be called until
  * then after all that may put an item into the queue. */
 bool work_queue_match(struct work_queue *q, nsec_t now, uint32_t environment, struct work_match *ret_match);
-/* Ends a waiting poll (timed out, or its worker is gone). False when there is none of that reference any
- * more. */
-bool work_queue_poll_end(struct work_queue *q, uint32_t poll);
+/* Ends a waiting poll (timed out, or its worker is gone); `ret_handle` may be NULL. False when there is none
+ * of that reference any more. */
+bool work_queue_poll_end(struct work_queue *q, uint32_t poll, uint32_t *ret_handle);
 /* Ends all waiting polls. */
 void work_queue_polls_drop(struct work_queue *q);
 

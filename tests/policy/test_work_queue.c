@@ -65,8 +65,8 @@ START_TEST(first_in_first_out_and_longest_waiting_first)
     ck_assert_int_eq(poll(22, 2, S, &ref), WORK_POLL_WAITS);
     ck_assert_int_eq(poll(22, 3, S, &ref), WORK_POLL_WAITS);
     ck_assert_int_eq(poll(22, 4, S, &ref), WORK_POLL_EMPTY); /* the limit */
-    ck_assert(work_queue_poll_end(&queue, first));
-    ck_assert(!work_queue_poll_end(&queue, first));
+    ck_assert(work_queue_poll_end(&queue, first, NULL));
+    ck_assert(!work_queue_poll_end(&queue, first, NULL));
     a = work_queue_add(&queue, 30, 0, 3);
     ck_assert(!work_queue_match(&queue, 35, 1, &match));
     ck_assert(work_queue_match(&queue, 35, 0, &match));

@@ -143,7 +143,7 @@ static void do_poll(struct model *m, int worker)
 
     if (m->workers[worker].poll) {
         if (below(m, 2)) return;
-        MUST(work_queue_poll_end(&m->queue, m->workers[worker].poll));
+        MUST(work_queue_poll_end(&m->queue, m->workers[worker].poll, NULL));
         m->workers[worker].poll = 0;
     }
     switch (work_queue_poll(&m->queue, m->now, &request, &ref)) {
