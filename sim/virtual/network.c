@@ -14,6 +14,12 @@ struct network {
     struct idle_connections *idle[LINK_COUNT];
     nsec_t (*wire_free_at[LINK_COUNT])[2];
     uint32_t listeners[LINK_COUNT];
+    /* plan_link_between(), asked once for each pair of roles. */
+    struct {
+        enum link_id id;
+        bool talk, from_dials;
+    } between[ROLE_COUNT][ROLE_COUNT];
+    bool faulty[LINK_COUNT]; /* the plan has a fault on this link */
     size_t pairs[LINK_COUNT];
     size_t memory;
 };
@@ -30,9 +36,10 @@ static struct passage passage(const struct network *n, addr_t from, addr_t to)
 {
     struct passage p;
     addr_t dials, listens;
-    int r = plan_link_between(ADDR_ROLE(from), ADDR_ROLE(to), &p.id, &p.from_dials);
 
-    ASSERT(r == 0);
+    ASSERT(n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].talk);
+    p.id = n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].id;
+    p.from_dials = n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].from_dials;
     p.link = &n->plan->links[p.id];
     dials = p.from_dials ? from : to;
     listens = p.from_dials ? to : from;
@@ -55,21 +62,31 @@ static int hosts_new(struct network *n)
     return 0;
 }
 
-/* Who dials whom on a link, found by asking for each pair of roles. */
-static void link_ends(enum link_id id, enum role *ret_dials, enum role *ret_listens)
+static void link_ends(const struct network *n, enum link_id id, enum role *ret_dials, enum role *ret_listens)
 {
     for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
         for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++) {
-            enum link_id found;
-            bool dials;
-            if (plan_link_between(a, b, &found, &dials) == 0 && found == id && dials) {
-                *ret_dials = a;
-                *ret_listens = b;
-                return;
-            }
+            if (!n->between[a][b].talk || n->between[a][b].id != id || !n->between[a][b].from_dials) continue;
+            *ret_dials = a;
+            *ret_listens = b;
+            return;
         }
     }
     UNREACHABLE();
+}
+
+static void links_init(struct network *n)
+{
+    for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
+        for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++)
+            n->between[a][b].talk =
+                plan_link_between(a, b, &n->between[a][b].id, &n->between[a][b].from_dials) == 0;
+    }
+    for (uint32_t i = 0; i < n->plan->fault_count; i++) {
+        enum fault_kind kind = n->plan->faults[i].kind;
+        if (kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH)
+            n->faulty[n->plan->faults[i].link] = true;
+    }
 }
 
 int network_new(const struct plan *plan, struct network **ret)
@@ -79,11 +96,12 @@ int network_new(const struct plan *plan, struct network **ret)
 
     if (!n) return -ENOMEM;
     n->plan = plan;
+    links_init(n);
     r = hosts_new(n);
     for (enum link_id id = 0; r == 0 && id < LINK_COUNT; id++) {
         enum role dials, listens;
 
-        link_ends(id, &dials, &listens);
+        link_ends(n, id, &dials, &listens);
         n->listeners[id] = n->instances[listens];
         n->pairs[id] = (size_t)n->instances[dials] * n->instances[listens];
     }
@@ -149,14 +167,13 @@ bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
 
 const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b, nsec_t now)
 {
-    enum link_id id;
-    bool dials;
+    enum link_id id = n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].id;
 
+    if (!n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].talk || !n->faulty[id]) return NULL;
     for (uint32_t i = 0; i < n->plan->fault_count; i++) {
         const struct plan_fault *f = &n->plan->faults[i];
 
-        if (f->kind != kind || now < f->at_ns || now - f->at_ns >= f->for_ns) continue;
-        if (plan_link_between(ADDR_ROLE(a), ADDR_ROLE(b), &id, &dials) < 0 || id != f->link) continue;
+        if (f->kind != kind || f->link != id || now < f->at_ns || now - f->at_ns >= f->for_ns) continue;
         if (network_fault_concerns(f, a, b)) return f;
     }
     return NULL;
@@ -261,7 +278,7 @@ void network_forget(struct network *n, addr_t component)
         enum role dials, listens;
 
         if (!n->idle[id]) continue;
-        link_ends(id, &dials, &listens);
+        link_ends(n, id, &dials, &listens);
         for (size_t i = 0; i < n->pairs[id]; i++) {
             addr_t d = ADDR(dials, i / n->listeners[id]), l = ADDR(listens, i % n->listeners[id]);
             if (d == component || l == component) vec_clear(&n->idle[id][i].since);
