@@ -8,8 +8,8 @@
  * How: simulated time never goes back, so a radix tree of buckets does what a heap would do at less cost. An
  * event waits in the bucket of the highest 6-bit digit in which its time differs from the calendar's base
  * time, and sinks to finer buckets as the base comes near. The next few events stand in a small heap,
- * `ready`, and come out of it. Memory is bounded by the limit: 40 bytes an event and a fixed part below 1
- * MiB, besides `ready`.
+ * `ready`, and come out of it. Memory is bounded by the limit: 66 bytes an event and 0.8 MiB; only init and
+ * push can run out of it.
  */
 #pragma once
 
