@@ -478,7 +478,8 @@ static enum http1_step check_partial_head(struct http1_parser *p, const char *te
     bool first_line_open = !memchr(text, '\n', len);
 
     for (size_t i = p->scanned; i < len; i++) {
-        if (text[i] == '\0') return fail(p, 400, "NUL in the head");
+        if (text[i] != '\r' && text[i] != '\n' && !(classes[(unsigned char)text[i]] & C_VALUE))
+            return fail(p, 400, "control character in the head");
         if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) return fail(p, 400, "LF without CR");
     }
     if (first_line_open && len > p->limits.line_bytes_max)

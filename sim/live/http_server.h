@@ -56,6 +56,7 @@ struct http_server_handler {
 struct http_exchange_handler {
     /* Streamed body: bytes were appended to `body`; the handler drains and calls http_exchange_consumed(). */
     void (*body)(void *user, struct http_exchange *x, struct evbuffer *body);
+    /* All of the body has come; some of it may still lie undrained. */
     void (*body_end)(void *user, struct http_exchange *x);
     /* The output fell to STREAM_LOW_MARK after it had been above it. */
     void (*writable)(void *user, struct http_exchange *x);

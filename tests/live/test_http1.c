@@ -130,7 +130,7 @@ static const struct sample bad_requests[] = {
     {POST "Transfer-Encoding:\r\n\r\n", "!501 the only Transfer-Encoding understood is chunked"},
     {POST "Transfer-Encoding:\x0b"
           "chunked\r\n\r\n",
-     "!400 bad header line"},
+     NULL},
     {POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
      "!400 more than one Transfer-Encoding header"},
     {POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
@@ -144,12 +144,12 @@ static const struct sample bad_requests[] = {
     {POST "X: a\r\n\tb\r\n\r\n", "!400 folded header line"},
     {POST ": x\r\n\r\n", "!400 bad header line"},
     {POST "no colon\r\n\r\n", "!400 bad header line"},
-    {POST "X: a\nContent-Length: 3\r\n\r\nabc", NULL}, /* LF found early or late: any 400 */
+    {POST "X: a\nContent-Length: 3\r\n\r\nabc", NULL}, /* found early or late: any 400 */
     {POST "X: a\rContent-Length: 3\r\n\r\nabc", "!400 CR without LF"},
     {POST "X: a\r\r\n\r\n", "!400 CR without LF"},
     {"GET / HTTP/1.1\nHost: a\n\n", "!400 LF without CR"},
-    {POST "X: a\x01z\r\n\r\n", "!400 bad header line"},
-    {POST "X: a\x7fz\r\n\r\n", "!400 bad header line"},
+    {POST "X: a\x01z\r\n\r\n", NULL},
+    {POST "X: a\x7fz\r\n\r\n", NULL},
     {POST "X\x80: a\r\n\r\n", "!400 bad header line"},
     /* the request line */
     {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "!400 bad request line"},
@@ -161,7 +161,7 @@ static const struct sample bad_requests[] = {
     {"\r\n\r\n" REQ "\r\n", "!400 bad request line"},
     {"GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", "!400 bad request line"},
     {"GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n", "!400 bad request line"},
-    {"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", "!400 bad request line"},
+    {"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", NULL},
     {"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", "!400 bad request line"},
     {"GET x HTTP/1.1\r\nHost: a\r\n\r\n", "!400 bad request target"},
     {"GET * HTTP/1.1\r\nHost: a\r\n\r\n", "!400 bad request target"},
