@@ -16,7 +16,8 @@ static void print_help(const struct cli_command *c)
         const struct cli_option *o = &c->options[i];
         char left[64];
 
-        snprintf(left, sizeof left, "%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        snprintf(left, sizeof left, "%s%s%s", o->name, o->argument ? " " : "",
+                 o->argument ? o->argument : "");
         printf("  %-34s %s\n", left, o->help);
     }
     printf("\nexample:\n%s\n", c->example);
@@ -25,7 +26,8 @@ static void print_help(const struct cli_command *c)
 static const struct cli_option *find(const struct cli_command *c, const char *name, size_t len)
 {
     for (size_t i = 0; i < c->option_count; i++) {
-        if (strlen(c->options[i].name) == len && strncmp(c->options[i].name, name, len) == 0) return &c->options[i];
+        if (strlen(c->options[i].name) == len && strncmp(c->options[i].name, name, len) == 0)
+            return &c->options[i];
     }
     return NULL;
 }
@@ -35,8 +37,7 @@ static int unknown(const struct cli_command *c, const char *arg)
     const char *names[64], *near;
     size_t n = 0;
 
-    for (size_t i = 0; i < c->option_count && n < 64; i++)
-        names[n++] = c->options[i].name;
+    for (size_t i = 0; i < c->option_count && n < 64; i++) names[n++] = c->options[i].name;
     near = nearest_name(arg, names, n);
     fprintf(stderr, "%.*s: unknown option%s%s%s; --help lists them\n", (int)strcspn(arg, "="), arg,
             near ? "; did you mean " : "", near ? near : "", near ? "?" : "");

@@ -32,9 +32,9 @@ struct cli_option {
 };
 
 struct cli_command {
-    const char *usage;    /* "windtunnel run SCENARIO [options]" */
-    const char *about;    /* a paragraph */
-    const char *example;  /* lines */
+    const char *usage;   /* "windtunnel run SCENARIO [options]" */
+    const char *about;   /* a paragraph */
+    const char *example; /* lines */
     const struct cli_option *options;
     size_t option_count;
     size_t positional_min, positional_max;
@@ -43,8 +43,9 @@ struct cli_command {
 #define CLI_HELP 1 /* --help was asked for and printed: exit 0 */
 
 /*
- * Reads the arguments after the command's name. Values point into `argv`. Options may stand anywhere; `--name=value` and
- * `--name value` mean the same; after `--` all is positional. Returns 0, CLI_HELP, or -EINVAL after one clear line on
- * standard error (with the nearest option for an unknown one).
+ * Reads the arguments after the command's name. Values point into `argv`. Options may stand anywhere;
+ * `--name=value` and
+ * `--name value` mean the same; after `--` all is positional. Returns 0, CLI_HELP, or -EINVAL after one clear
+ * line on standard error (with the nearest option for an unknown one).
  */
 int cli_parse(const struct cli_command *c, int argc, char **argv, struct cli_list *ret_positional);

@@ -20,17 +20,20 @@ int command_check(int argc, char **argv)
     struct cli_list sets = {.count = 0}, positional;
     const char *deployment = NULL;
     const struct cli_option options[] = {
-        {"--deployment", "NAME|all", "which deployment (default: all are checked, the first is printed)", CLI_TEXT, &deployment, 0},
-        {"--set", "POINTER=VALUE", "changes the scenario before it is read; may be given again", CLI_LIST, &sets, 0},
+        {"--deployment", "NAME|all", "which deployment (default: all are checked, the first is printed)",
+         CLI_TEXT, &deployment, 0},
+        {"--set", "POINTER=VALUE", "changes the scenario before it is read; may be given again", CLI_LIST,
+         &sets, 0},
     };
-    const struct cli_command command = {
-        .usage = "windtunnel check SCENARIO [options]",
-        .about = "Validates a scenario under all its deployments and prints the resolved plan, every default filled in.",
-        .example = "  windtunnel check scenarios/fan-out.json --set /duration=5s",
-        .options = options,
-        .option_count = sizeof options / sizeof *options,
-        .positional_min = 1,
-        .positional_max = 1};
+    const struct cli_command command = {.usage = "windtunnel check SCENARIO [options]",
+                                        .about = "Validates a scenario under all its deployments and prints "
+                                                 "the resolved plan, every default filled in.",
+                                        .example =
+                                            "  windtunnel check scenarios/fan-out.json --set /duration=5s",
+                                        .options = options,
+                                        .option_count = sizeof options / sizeof *options,
+                                        .positional_min = 1,
+                                        .positional_max = 1};
     struct scenario s = {.sets = &sets};
     char **names = NULL;
     size_t count;
@@ -44,8 +47,7 @@ int command_check(int argc, char **argv)
         r = scenario_load(&s, names[i], 0, &plan);
         if (r == 0) plan_free(plan);
     }
-    for (size_t i = 0; r == 0 && i < (deployment ? count : 1); i++)
-        r = check_one(&s, names[i]);
+    for (size_t i = 0; r == 0 && i < (deployment ? count : 1); i++) r = check_one(&s, names[i]);
     free(names);
     return r;
 }

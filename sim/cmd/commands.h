@@ -3,10 +3,10 @@
 
 enum exit_code {
     EXIT_MET = 0,
-    EXIT_MISSED = 1,      /* an objective missed */
-    EXIT_BAD_INPUT = 2,   /* bad usage or bad input */
-    EXIT_INVALID = 3,     /* the run is invalid */
-    EXIT_BROKEN = 4,      /* an invariant broke or the program failed */
+    EXIT_MISSED = 1,    /* an objective missed */
+    EXIT_BAD_INPUT = 2, /* bad usage or bad input */
+    EXIT_INVALID = 3,   /* the run is invalid */
+    EXIT_BROKEN = 4,    /* an invariant broke or the program failed */
     EXIT_INTERRUPTED = 130,
 };
 

@@ -33,8 +33,7 @@ static void hash_document(const struct plan *plan, char ret[65])
     unsigned char hash[SHA256_DIGEST_LENGTH];
 
     SHA256((const unsigned char *)document, strlen(document), hash);
-    for (size_t i = 0; i < sizeof hash; i++)
-        snprintf(ret + 2 * i, 3, "%02x", hash[i]);
+    for (size_t i = 0; i < sizeof hash; i++) snprintf(ret + 2 * i, 3, "%02x", hash[i]);
 }
 
 int scenario_load(const struct scenario *s, const char *deployment, uint32_t replicate, struct plan **ret)
@@ -66,8 +65,7 @@ int scenario_deployments(const struct scenario *s, const char *wanted, char ***r
     *ret_count = kept;
     if (kept) return 0;
     fprintf(stderr, "--deployment: the scenario has no deployment \"%s\"; allowed: all", wanted);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, ", %s", (*ret_names)[i]);
+    for (size_t i = 0; i < count; i++) fprintf(stderr, ", %s", (*ret_names)[i]);
     fputc('\n', stderr);
     return EXIT_BAD_INPUT;
 }

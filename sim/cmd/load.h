@@ -10,8 +10,10 @@ struct scenario {
     uint64_t seed;
 };
 
-/* Loads one deployment (NULL: the first) with the document's hash filled in. Returns 0, or the exit code after one clear line. */
+/* Loads one deployment (NULL: the first) with the document's hash filled in. Returns 0, or the exit code
+ * after one clear line. */
 int scenario_load(const struct scenario *s, const char *deployment, uint32_t replicate, struct plan **ret);
 
-/* The deployments to run: `wanted` is a name, "all", or NULL for the first. `ret_names` is one allocation for free(). */
+/* The deployments to run: `wanted` is a name, "all", or NULL for the first. `ret_names` is one allocation for
+ * free(). */
 int scenario_deployments(const struct scenario *s, const char *wanted, char ***ret_names, size_t *ret_count);

@@ -26,21 +26,20 @@ static void print_help(FILE *f)
     fputs("usage: windtunnel COMMAND [arguments]\n\n"
           "Simulates and load-tests hybrid AI-agent deployments: one scenario, two clocks.\n\ncommands:\n",
           f);
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
-    fputs("\nexit codes: 0 objectives met, 1 an objective missed, 2 bad usage or input, 3 the run is invalid,\n"
-          "4 an invariant broke or the program failed, 130 interrupted\n\n"
-          "example:\n  windtunnel run scenarios/cold-start.json --clock virtual --deployment all\n"
-          "  windtunnel COMMAND --help\n",
-          f);
+    for (size_t i = 0; i < COMMANDS; i++) fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
+    fputs(
+        "\nexit codes: 0 objectives met, 1 an objective missed, 2 bad usage or input, 3 the run is invalid,\n"
+        "4 an invariant broke or the program failed, 130 interrupted\n\n"
+        "example:\n  windtunnel run scenarios/cold-start.json --clock virtual --deployment all\n"
+        "  windtunnel COMMAND --help\n",
+        f);
 }
 
 static int unknown(const char *name)
 {
     const char *names[COMMANDS], *near;
 
-    for (size_t i = 0; i < COMMANDS; i++)
-        names[i] = commands[i].name;
+    for (size_t i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
     near = nearest_name(name, names, COMMANDS);
     fprintf(stderr, "windtunnel: unknown command \"%s\"%s%s%s; windtunnel --help lists them\n", name,
             near ? "; did you mean " : "", near ? near : "", near ? "?" : "");

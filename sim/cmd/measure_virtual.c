@@ -54,7 +54,8 @@ int measure_virtual(const struct plan *plan, const struct watcher *w, struct mea
     return r;
 }
 
-/* --verify -------------------------------------------------------------------------------------------------------- */
+/* --verify
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* One 64-bit digest for each event of the first run, to compare the second with. */
 struct verifier {
@@ -69,8 +70,9 @@ static uint64_t event_digest(nsec_t now, const struct event *ev)
 {
     struct digest d;
     uint64_t out[2];
-    const uint64_t words[] = {now, ev->type, ev->self, ev->from, ev->flow, ev->tag, ev->token, ev->msg.type, ev->msg.flags,
-                              ev->msg.kind, ev->msg.bytes, ev->msg.a, ev->msg.b, ev->msg.c, ev->msg.d, ev->msg.e};
+    const uint64_t words[] = {now,       ev->type,     ev->self,      ev->from,     ev->flow,      ev->tag,
+                              ev->token, ev->msg.type, ev->msg.flags, ev->msg.kind, ev->msg.bytes, ev->msg.a,
+                              ev->msg.b, ev->msg.c,    ev->msg.d,     ev->msg.e};
 
     digest_init(&d);
     digest_words(&d, words, sizeof words / sizeof *words);
@@ -105,12 +107,14 @@ int verify_virtual(const struct plan *plan)
     v.comparing = true;
     if (r == 0) r = engine_run(&o, &second);
     if (r == 0 && v.differs) {
-        fprintf(stderr, "verify: event %" PRIu64 " at %" PRIu64 " ns differs: type %u for %s %u, message %s\n", v.number,
-                v.at, v.event.type, role_name(ADDR_ROLE(v.event.self)), ADDR_ORDINAL(v.event.self),
+        fprintf(stderr,
+                "verify: event %" PRIu64 " at %" PRIu64 " ns differs: type %u for %s %u, message %s\n",
+                v.number, v.at, v.event.type, role_name(ADDR_ROLE(v.event.self)), ADDR_ORDINAL(v.event.self),
                 msg_kind_name(v.event.msg.kind));
         r = 1;
     } else if (r == 0 && strcmp(first.digest, second.digest) != 0) {
-        fprintf(stderr, "verify: the events are the same, an effect differs: %s and %s\n", first.digest, second.digest);
+        fprintf(stderr, "verify: the events are the same, an effect differs: %s and %s\n", first.digest,
+                second.digest);
         r = 1;
     }
     vec_deinit(&v.events);

@@ -21,15 +21,14 @@ static int join_spans(const struct recorder *const *recorders, size_t count, str
     int r;
 
     if (!sources) return -ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        sources[i] = span_buffer_source(recorder_spans(recorders[i]));
+    for (size_t i = 0; i < count; i++) sources[i] = span_buffer_source(recorder_spans(recorders[i]));
     r = span_join(sources, count, &o, ret);
     free(sources);
     return r;
 }
 
-int measured_finish(struct measured *m, const struct plan *plan, const struct recorder *const *recorders, size_t count,
-                    nsec_t end_ns)
+int measured_finish(struct measured *m, const struct plan *plan, const struct recorder *const *recorders,
+                    size_t count, nsec_t end_ns)
 {
     struct recorder_options o = recorder_options_of(plan);
     int r;
@@ -38,8 +37,7 @@ int measured_finish(struct measured *m, const struct plan *plan, const struct re
     m->end_ns = end_ns;
     interval_finish(m->series, recorders, count, end_ns);
     if ((r = recorder_new(&o, &m->recorder)) < 0) return r;
-    for (size_t i = 0; i < count; i++)
-        recorder_merge(m->recorder, recorders[i]);
+    for (size_t i = 0; i < count; i++) recorder_merge(m->recorder, recorders[i]);
     if ((r = join_spans(recorders, count, &m->spans)) < 0) return r;
     recorder_add_hops(m->recorder, m->spans);
     return 0;

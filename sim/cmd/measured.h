@@ -28,13 +28,13 @@ int measure_virtual(const struct plan *plan, const struct watcher *w, struct mea
 /* Twice, event by event: 0 when both did the same, else 1 after having named the first event that differs. */
 int verify_virtual(const struct plan *plan);
 
-/* Runs live. `flight`: a folder for flight logs, or NULL; `name`: of the scenario, for them. A failure of a child is told in
- * `failure`. 0 or a negative errno when the run could not be set up (`failure` says why). */
+/* Runs live. `flight`: a folder for flight logs, or NULL; `name`: of the scenario, for them. A failure of a
+ * child is told in `failure`. 0 or a negative errno when the run could not be set up (`failure` says why). */
 int measure_live(const struct plan *plan, const struct watcher *w, const char *flight, const char *name,
                  struct measured *ret);
 
 int measured_series_new(const struct plan *plan, struct interval_series **ret);
 /* Closes the series and merges the recorders. -ENOMEM. */
-int measured_finish(struct measured *m, const struct plan *plan, const struct recorder *const *recorders, size_t count,
-                    nsec_t end_ns);
+int measured_finish(struct measured *m, const struct plan *plan, const struct recorder *const *recorders,
+                    size_t count, nsec_t end_ns);
 void measured_deinit(struct measured *m);

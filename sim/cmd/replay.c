@@ -20,7 +20,8 @@ static bool same_build(const char *path, const struct flight_header *h)
     return false;
 }
 
-static int world_of(const struct flight_header *h, const struct plan *plan, struct recorder *recorder, struct world **ret)
+static int world_of(const struct flight_header *h, const struct plan *plan, struct recorder *recorder,
+                    struct world **ret)
 {
     struct world_options o = {.plan = plan, .roles = world_roles, .flows_max = SLAB_LIMIT_MAX};
     int r = world_new(&o, ret);
@@ -55,8 +56,8 @@ static int replay_log(const char *path, const struct flight_log *log)
     if (r == 0) r = world_of(h, plan, recorder, &world);
     if (r == 0) r = flight_replay(log, world, recorder, &done, &error);
     if (r == 0)
-        printf("%s: %" PRIu64 " turns, %" PRIu64 " events, %" PRIu64 " effects: the same, to the bit\n", path, done.turns,
-               done.events, done.effects);
+        printf("%s: %" PRIu64 " turns, %" PRIu64 " events, %" PRIu64 " effects: the same, to the bit\n", path,
+               done.turns, done.events, done.effects);
     else
         fprintf(stderr, "%s\n", str_len(&error) ? str_text(&error) : strerror(-r));
     world_free(world);
@@ -117,8 +118,10 @@ int command_replay(int argc, char **argv)
 {
     const struct cli_command command = {
         .usage = "windtunnel replay DIR",
-        .about = "Feeds the flight logs of a live run to the same machines, alone, and compares every effect.",
-        .example = "  windtunnel run scenarios/cold-start.json --flight out/flight\n  windtunnel replay out/flight",
+        .about =
+            "Feeds the flight logs of a live run to the same machines, alone, and compares every effect.",
+        .example =
+            "  windtunnel run scenarios/cold-start.json --flight out/flight\n  windtunnel replay out/flight",
         .positional_min = 1,
         .positional_max = 1};
     struct cli_list positional;

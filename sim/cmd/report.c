@@ -20,8 +20,7 @@ static int report_one(const char *dir)
 
     run_file_init(&file);
     r = run_results_read(dir, &file, &results, &count, &error);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = table_result(results[i], &o, &text);
+    for (size_t i = 0; r == 0 && i < count; i++) r = table_result(results[i], &o, &text);
     if (r == 0 && count > 1) r = table_compare((const struct result *const *)results, count, &o, &text);
     if (r == 0) {
         fputs(str_text(&text), stdout);
@@ -49,7 +48,6 @@ int command_report(int argc, char **argv)
     int r = cli_parse(&command, argc, argv, &positional);
 
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
-    for (size_t i = 0; r == 0 && i < positional.count; i++)
-        r = report_one(positional.items[i]);
+    for (size_t i = 0; r == 0 && i < positional.count; i++) r = report_one(positional.items[i]);
     return r;
 }

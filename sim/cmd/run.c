@@ -58,7 +58,8 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)ts.tv_sec * NSEC_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* Progress -------------------------------------------------------------------------------------------------------- */
+/* Progress
+ * -------------------------------------------------------------------------------------------------------- */
 
 static uint32_t terminal_columns(void)
 {
@@ -88,8 +89,7 @@ static uint64_t ended(const struct ledger *l, enum account a, uint64_t *ret_open
     uint64_t sum = 0;
 
     ledger_totals(l, a, &t);
-    for (int e = 0; e < LEDGER_END_COUNT; e++)
-        sum += t.ends[e];
+    for (int e = 0; e < LEDGER_END_COUNT; e++) sum += t.ends[e];
     *ret_opened = t.opened;
     return sum;
 }
@@ -111,7 +111,9 @@ static bool on_interval(void *user, nsec_t now, const struct recorder *const *re
     return !interrupted;
 }
 
-/* Results --------------------------------------------------------------------------------------------------------- */
+/* Results
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int tell(const struct report_error *e)
 {
@@ -161,8 +163,7 @@ static int make_result(struct session *s, const struct measured *m, uint64_t wal
                              .flow_name_count = M_KIND_COUNT};
     int r;
 
-    for (int k = 0; k < M_KIND_COUNT; k++)
-        names[k] = msg_kind_name(k);
+    for (int k = 0; k < M_KIND_COUNT; k++) names[k] = msg_kind_name(k);
     if (m->failure[0]) {
         reasons[0] = m->failure;
         run.invalid_reasons = reasons;
@@ -180,7 +181,9 @@ static int make_result(struct session *s, const struct measured *m, uint64_t wal
     return r;
 }
 
-/* Runs ------------------------------------------------------------------------------------------------------------ */
+/* Runs
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static int measure(struct session *s, struct measured *m)
 {
@@ -277,8 +280,7 @@ static int describe(struct session *s, char **names, size_t count)
     s->file.replicates = (uint32_t)s->args->replicates;
     for (size_t i = 0; i < s->args->sets.count; i++)
         vec_push(&s->file.sets, run_file_text(&s->file, s->args->sets.items[i]));
-    for (size_t i = 0; i < count; i++)
-        vec_push(&s->file.deployments, run_file_text(&s->file, names[i]));
+    for (size_t i = 0; i < count; i++) vec_push(&s->file.deployments, run_file_text(&s->file, names[i]));
     plan_free(plan);
     return 0;
 }
@@ -318,19 +320,26 @@ static int run_session(struct session *s)
 static int parse(struct run_args *a, int argc, char **argv, struct cli_list *positional)
 {
     const struct cli_option options[] = {
-        {"--clock", "live|virtual", "real sockets, or an event calendar (default live)", CLI_CHOICE, &a->clock, 0},
-        {"--seed", "N", "seed of all randomness, 0 to 2^63-1 (default 1)", CLI_NUMBER, &a->seed, WINDTUNNEL_SEED_MAX},
+        {"--clock", "live|virtual", "real sockets, or an event calendar (default live)", CLI_CHOICE,
+         &a->clock, 0},
+        {"--seed", "N", "seed of all randomness, 0 to 2^63-1 (default 1)", CLI_NUMBER, &a->seed,
+         WINDTUNNEL_SEED_MAX},
         {"--deployment", "NAME|all", "which deployment (default: the first)", CLI_TEXT, &a->deployment, 0},
-        {"--replicates", "N", "independent repetitions (default 1)", CLI_NUMBER, &a->replicates, REPLICATES_MAX},
-        {"--set", "POINTER=VALUE", "changes the scenario before it is read; may be given again", CLI_LIST, &a->sets, 0},
+        {"--replicates", "N", "independent repetitions (default 1)", CLI_NUMBER, &a->replicates,
+         REPLICATES_MAX},
+        {"--set", "POINTER=VALUE", "changes the scenario before it is read; may be given again", CLI_LIST,
+         &a->sets, 0},
         {"--out", "DIR", "where results go (default out/<scenario>)", CLI_TEXT, &a->out, 0},
         {"--flight", "DIR", "live: keep every event of every process, for replay", CLI_TEXT, &a->flight, 0},
-        {"--progress", "auto|plain|json|none", "how progress is told on standard error", CLI_CHOICE, &a->progress, 0},
-        {"--verify", NULL, "virtual: run twice first and name the first event that differs", CLI_FLAG, &a->verify, 0},
+        {"--progress", "auto|plain|json|none", "how progress is told on standard error", CLI_CHOICE,
+         &a->progress, 0},
+        {"--verify", NULL, "virtual: run twice first and name the first event that differs", CLI_FLAG,
+         &a->verify, 0},
     };
     const struct cli_command command = {
         .usage = "windtunnel run SCENARIO [options]",
-        .about = "Runs a scenario to its results, a table and a report. The exit code says whether the objectives were met.",
+        .about = "Runs a scenario to its results, a table and a report. The exit code says whether the "
+                 "objectives were met.",
         .example = "  windtunnel run scenarios/reconnect-storm.json --out out/storm\n"
                    "  windtunnel run scenarios/cold-start.json --clock virtual --seed 7 --deployment all",
         .options = options,

@@ -11,8 +11,7 @@ static void word_text(uint64_t id, uint64_t word, char out[8])
     struct prng p = {.key = {id, ~id}, .counter = word};
     uint64_t bits = prng_u64(&p);
 
-    for (int i = 0; i < 8; i++)
-        out[i] = alphabet[bits >> (8 * i) & 63];
+    for (int i = 0; i < 8; i++) out[i] = alphabet[bits >> (8 * i) & 63];
 }
 
 void content_fill(uint64_t id, uint64_t offset, char *out, size_t n)

@@ -1,6 +1,6 @@
 /*
- * Bodies made from nothing: the text of a call's output is a pure function of the call's id, so that both ends can make it,
- * send it for real, and check what came without keeping it.
+ * Bodies made from nothing: the text of a call's output is a pure function of the call's id, so that both
+ * ends can make it, send it for real, and check what came without keeping it.
  *
  * One character is one byte; none needs escaping in JSON.
  */

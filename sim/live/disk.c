@@ -50,8 +50,7 @@ static int write_all(int fd, const char *text, size_t n)
 
 static struct msg failed(void)
 {
-    return (struct msg){
-        .type = MSG_OPEN, .flags = MSG_LAST, .kind = M_ERROR, .a = 500, .b = ERROR_INTERNAL};
+    return (struct msg){.type = MSG_OPEN, .flags = MSG_LAST, .kind = M_ERROR, .a = 500, .b = ERROR_INTERNAL};
 }
 
 static struct msg done(uint64_t a, uint64_t b)
@@ -121,7 +120,8 @@ static void request_over(struct wire *w)
 
 static const struct wire_ops request_ops = {.send = request_send, .over = request_over};
 
-static struct wire *disk_open(struct dialer *dialer, addr_t from, addr_t to, struct wire *via, const struct msg *m)
+static struct wire *disk_open(struct dialer *dialer, addr_t from, addr_t to, struct wire *via,
+                              const struct msg *m)
 {
     struct disk *d = (struct disk *)dialer;
     struct request *r = calloc(1, sizeof *r);

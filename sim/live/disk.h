@@ -1,6 +1,6 @@
 /*
- * The sandboxes' file system, live: the driver's side of ROLE_DISK. Spilled outputs become real files in one directory,
- * with the text of content.h; what is read back is checked against it.
+ * The sandboxes' file system, live: the driver's side of ROLE_DISK. Spilled outputs become real files in one
+ * directory, with the text of content.h; what is read back is checked against it.
  */
 #pragma once
 

@@ -20,8 +20,8 @@ struct timer {
     uint64_t token;
 };
 
-/* An event that waits for its turn. Flows are named by their wire: the end of an accepted flow is made in the turn that
- * hands its OPEN over, so that a replay makes the same ends in the same order. */
+/* An event that waits for its turn. Flows are named by their wire: the end of an accepted flow is made in the
+ * turn that hands its OPEN over, so that a replay makes the same ends in the same order. */
 struct arrival {
     struct event event;
     uint32_t wire, via; /* slots; EVENT_MSG */
@@ -34,7 +34,7 @@ struct driver {
     struct world *world;
     VEC(struct arrival) inbox;
     VEC(struct event) batch; /* the events of this turn */
-    size_t inbox_done; /* events of `inbox` already handled */
+    size_t inbox_done;       /* events of `inbox` already handled */
     struct effects effects;
     struct heap timer_heap;
     uint64_t timer_seq;
@@ -73,9 +73,18 @@ uint64_t driver_wall_ns(const struct driver *d, nsec_t at)
     return d->wall_offset_ns + at;
 }
 
-struct event_base *driver_base(const struct driver *d) { return d->opts.base; }
-const struct plan *driver_plan(const struct driver *d) { return d->opts.plan; }
-struct world *driver_world(struct driver *d) { return d->world; }
+struct event_base *driver_base(const struct driver *d)
+{
+    return d->opts.base;
+}
+const struct plan *driver_plan(const struct driver *d)
+{
+    return d->opts.plan;
+}
+struct world *driver_world(struct driver *d)
+{
+    return d->world;
+}
 
 struct recorder *driver_recorder(struct driver *d, addr_t self)
 {
@@ -87,7 +96,8 @@ static void count_flow(struct driver *d, addr_t self, const struct msg *m, enum 
     recorder_flow(driver_recorder(d, self), m->kind, fate, 1);
 }
 
-/* Wires ------------------------------------------------------------------------------------------------------ */
+/* Wires
+ * ------------------------------------------------------------------------------------------------------ */
 
 static struct wire *wire_get(struct driver *d, uint32_t slot)
 {
@@ -142,7 +152,8 @@ static void on_over(void *user, uint32_t flow)
     wire_over(d, w);
 }
 
-/* The inbox -------------------------------------------------------------------------------------------------- */
+/* The inbox
+ * -------------------------------------------------------------------------------------------------- */
 
 static void wake(struct driver *d)
 {
@@ -160,7 +171,8 @@ static void queue_event(struct driver *d, enum event_type type, addr_t self, uin
     queue(d, (struct arrival){.event = {.type = (uint8_t)type, .self = self, .token = token}});
 }
 
-bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w, struct msg open)
+bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w,
+                   struct msg open)
 {
     if (!world_has(d->world, self) || (via && !via->slot)) return false;
     wire_bind(d, w);
@@ -189,7 +201,8 @@ void driver_tell_all(struct driver *d, enum event_type type)
     }
 }
 
-/* Timers ----------------------------------------------------------------------------------------------------- */
+/* Timers
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void arm_timer(struct driver *d, nsec_t now)
 {
@@ -216,7 +229,8 @@ static void queue_due_timers(struct driver *d, nsec_t now)
         heap_pop(&d->timer_heap, &item);
         t = *(struct timer *)slab_get_unchecked(&d->timers, (uint32_t)item.payload);
         slab_free(&d->timers, (uint32_t)item.payload);
-        if (!world_has(d->world, t.self) || d->epochs[ADDR_ROLE(t.self)][ADDR_ORDINAL(t.self)] != t.epoch) continue;
+        if (!world_has(d->world, t.self) || d->epochs[ADDR_ROLE(t.self)][ADDR_ORDINAL(t.self)] != t.epoch)
+            continue;
         queue_event(d, EVENT_TIMER, t.self, t.token);
     }
 }
@@ -234,7 +248,8 @@ static void perform_timer(struct driver *d, const struct effect *ef)
     if (heap_push(&d->timer_heap, &item) < 0) PANIC("out of memory for timers");
 }
 
-/* The turn --------------------------------------------------------------------------------------------------- */
+/* The turn
+ * --------------------------------------------------------------------------------------------------- */
 
 static void perform_open(struct driver *d, const struct effect *ef)
 {
@@ -269,7 +284,8 @@ static void perform(struct driver *d, const struct effect *ef)
     }
 }
 
-/* Gives the OPEN of an accepted flow its end. False when it came too late: its component or carrier is gone. */
+/* Gives the OPEN of an accepted flow its end. False when it came too late: its component or carrier is gone.
+ */
 static bool accept_now(struct driver *d, struct arrival *a, struct wire *w)
 {
     struct wire *via = a->via ? wire_get(d, a->via) : NULL;
@@ -339,8 +355,7 @@ static void turn(struct driver *d)
         world_handle(d->world, now, ev, &d->effects);
     }
     if (d->opts.on_effects) d->opts.on_effects(d->opts.user, now, d->effects.items, d->effects.count);
-    for (size_t i = 0; i < d->effects.count; i++)
-        perform(d, &d->effects.items[i]);
+    for (size_t i = 0; i < d->effects.count; i++) perform(d, &d->effects.items[i]);
     world_settle(d->world, on_over, d);
     if (d->inbox.len > d->inbox_done) wake(d);
     arm_timer(d, now);
@@ -354,11 +369,11 @@ static void on_turn_event(evutil_socket_t fd, short what, void *arg)
 void driver_settle(struct driver *d)
 {
     /* Bounded: what the last turns make must not keep a stopping process alive. */
-    for (int i = 0; i < 64 && d->inbox.len > d->inbox_done; i++)
-        turn(d);
+    for (int i = 0; i < 64 && d->inbox.len > d->inbox_done; i++) turn(d);
 }
 
-/* Components ------------------------------------------------------------------------------------------------- */
+/* Components
+ * ------------------------------------------------------------------------------------------------- */
 
 int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
 {
@@ -400,8 +415,7 @@ void driver_set_dialer(struct driver *d, enum role from, enum role to, struct di
 
 static int driver_init(struct driver *d)
 {
-    struct world_options world = {
-        .plan = d->opts.plan, .roles = world_roles, .flows_max = d->opts.flows_max};
+    struct world_options world = {.plan = d->opts.plan, .roles = world_roles, .flows_max = d->opts.flows_max};
     int r;
 
     vec_init(&d->inbox, SIZE_MAX / sizeof(struct arrival));

@@ -1,14 +1,15 @@
 /*
  * The live clock: runs the components of one process on real sockets.
  *
- * The driver turns what the wire's surfaces decode into events, hands them to the world in turns, and gives the effects
- * back to the surfaces to encode. It decides nothing. A surface is code that knows one wire format: it owns listeners and
- * connections, and stands for the far end of flows.
+ * The driver turns what the wire's surfaces decode into events, hands them to the world in turns, and gives
+ * the effects back to the surfaces to encode. It decides nothing. A surface is code that knows one wire
+ * format: it owns listeners and connections, and stands for the far end of flows.
  *
- *     wire → surface → driver_accept() / driver_receive() → inbox → turn → effects → dialer->open() / wire_ops.send()
+ *     wire → surface → driver_accept() / driver_receive() → inbox → turn → effects → dialer->open() /
+ * wire_ops.send()
  *
- * Single-threaded, one event_base. A turn runs from the loop, never inside a call from a surface; so a surface is never
- * re-entered from driver_accept() or driver_receive().
+ * Single-threaded, one event_base. A turn runs from the loop, never inside a call from a surface; so a
+ * surface is never re-entered from driver_accept() or driver_receive().
  */
 #pragma once
 
@@ -25,11 +26,12 @@ struct wire;
 
 /* What a surface does for one end of a flow. */
 struct wire_ops {
-    /* Encode a message that the component sends on this flow: the answer OPEN, DATA, CREDIT or RESET. After MSG_RESET, and
-     * when both directions have sent MSG_LAST, `over` follows in the same turn. */
+    /* Encode a message that the component sends on this flow: the answer OPEN, DATA, CREDIT or RESET. After
+     * MSG_RESET, and when both directions have sent MSG_LAST, `over` follows in the same turn. */
     void (*send)(struct wire *w, const struct msg *m);
-    /* The flow is over for the component: flush what was sent, then give the connection back or close it. The driver has
-     * forgotten `w`; the surface frees it when it likes and must not call the driver with it again. */
+    /* The flow is over for the component: flush what was sent, then give the connection back or close it. The
+     * driver has forgotten `w`; the surface frees it when it likes and must not call the driver with it
+     * again. */
     void (*over)(struct wire *w);
 };
 
@@ -42,8 +44,9 @@ struct wire {
 
 /* Opens flows from one role to another. */
 struct dialer {
-    /* Encode the OPEN `m` of the new flow towards `to` (`via`: the wire of the carrier flow, or NULL) and return the wire.
-     * Never fails in the call: what cannot be sent is told later by driver_receive() with a RESET (REFUSED, UNREACHABLE). */
+    /* Encode the OPEN `m` of the new flow towards `to` (`via`: the wire of the carrier flow, or NULL) and
+     * return the wire. Never fails in the call: what cannot be sent is told later by driver_receive() with a
+     * RESET (REFUSED, UNREACHABLE). */
     struct wire *(*open)(struct dialer *d, addr_t from, addr_t to, struct wire *via, const struct msg *m);
 };
 
@@ -51,7 +54,8 @@ struct driver_options {
     struct event_base *base; /* made with EVENT_BASE_FLAG_PRECISE_TIMER */
     const struct plan *plan;
     uint32_t flows_max;
-    /* Sees each turn's events before they are handled (write-ahead), for the flight log and the journal; may be NULL. */
+    /* Sees each turn's events before they are handled (write-ahead), for the flight log and the journal; may
+     * be NULL. */
     void (*on_turn)(void *user, nsec_t now, const struct event *events, size_t count);
     /* Sees each turn's effects before they are performed; may be NULL. */
     void (*on_effects)(void *user, nsec_t now, const struct effect *effects, size_t count);
@@ -72,8 +76,8 @@ void driver_free(struct driver *d);
 /* Makes a component and queues its EVENT_START. Errors of world_add(). */
 int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation);
 
-/* Takes over a world whose components were rebuilt from a journal, in place of driver_add(); queues EVENT_RECOVERED for
- * `self`. */
+/* Takes over a world whose components were rebuilt from a journal, in place of driver_add(); queues
+ * EVENT_RECOVERED for `self`. */
 int driver_recover(struct driver *d, addr_t self);
 
 /* An in-process kill: the component hears EVENT_CRASH and is gone; its wires are told RESET then `over`. */
@@ -87,12 +91,13 @@ void driver_settle(struct driver *d);
 
 void driver_set_dialer(struct driver *d, enum role from, enum role to, struct dialer *dialer);
 
-/* A peer opened a flow to `self`: binds `w` to a new flow end and queues the OPEN. `via`: the carrier's wire or NULL. Returns
- * false when `self` is not here (crashed, draining process): then nothing was bound. */
-bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w, struct msg open);
+/* A peer opened a flow to `self`: binds `w` to a new flow end and queues the OPEN. `via`: the carrier's wire
+ * or NULL. Returns false when `self` is not here (crashed, draining process): then nothing was bound. */
+bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w,
+                   struct msg open);
 
-/* A message came for a bound flow: the answer OPEN, DATA, CREDIT or RESET. Ignored when the flow is over already. After a
- * RESET, or when both sides sent MSG_LAST, `over` follows. */
+/* A message came for a bound flow: the answer OPEN, DATA, CREDIT or RESET. Ignored when the flow is over
+ * already. After a RESET, or when both sides sent MSG_LAST, `over` follows. */
 void driver_receive(struct wire *w, struct msg m);
 
 /* The run's clock. */

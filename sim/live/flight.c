@@ -25,13 +25,13 @@ struct flight_writer {
     size_t frame_at;
 };
 
-/* Writing ---------------------------------------------------------------------------------------------------- */
+/* Writing
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void put(struct flight_writer *w, uint64_t value, int bytes)
 {
     if (vec_reserve(&w->out, 8) < 0) PANIC("out of memory for the flight log");
-    for (int i = 0; i < bytes; i++)
-        w->out.items[w->out.len++] = (uint8_t)(value >> (8 * i));
+    for (int i = 0; i < bytes; i++) w->out.items[w->out.len++] = (uint8_t)(value >> (8 * i));
 }
 
 static void put_text(struct flight_writer *w, const char *text)
@@ -55,8 +55,7 @@ static void frame_end(struct flight_writer *w)
 {
     size_t length = w->out.len - w->frame_at - FRAME_HEAD;
 
-    for (int i = 0; i < 4; i++)
-        w->out.items[w->frame_at + 4 + i] = (uint8_t)(length >> (8 * i));
+    for (int i = 0; i < 4; i++) w->out.items[w->frame_at + 4 + i] = (uint8_t)(length >> (8 * i));
     put(w, crc32c(0, w->out.items + w->frame_at, FRAME_HEAD + length), 4);
 }
 
@@ -109,8 +108,7 @@ int flight_create(const char *path, const struct flight_header *h, struct flight
     put(w, h->replicate, 4);
     put(w, h->incarnation, 4);
     put(w, h->component_count, 4);
-    for (size_t i = 0; i < h->component_count; i++)
-        put(w, h->components[i], 4);
+    for (size_t i = 0; i < h->component_count; i++) put(w, h->components[i], 4);
     frame_end(w);
     flush(w);
     if ((r = w->error) < 0) {
@@ -162,8 +160,7 @@ void flight_turn(struct flight_writer *w, nsec_t now, const struct event *events
     frame_begin(w, FRAME_TURN);
     put(w, now, 8);
     put(w, count, 4);
-    for (size_t i = 0; i < count; i++)
-        put_event(w, &events[i]);
+    for (size_t i = 0; i < count; i++) put_event(w, &events[i]);
     frame_end(w);
     flush(w);
 }
@@ -223,7 +220,8 @@ void flight_added(struct flight_writer *w, addr_t self, uint32_t incarnation)
     flush(w);
 }
 
-/* Reading ---------------------------------------------------------------------------------------------------- */
+/* Reading
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct flight_log {
     char *path;
@@ -248,8 +246,7 @@ static uint64_t get(struct cursor *c, int bytes)
         c->bad = true;
         return 0;
     }
-    for (int i = 0; i < bytes; i++)
-        value |= (uint64_t)c->at[i] << (8 * i);
+    for (int i = 0; i < bytes; i++) value |= (uint64_t)c->at[i] << (8 * i);
     c->at += bytes;
     return value;
 }
@@ -274,7 +271,8 @@ static uint32_t word_at(const uint8_t *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* The frame at `at`: 0 and its payload, -ENODATA at the (possibly cut off) end, -EBADMSG when its check sum is wrong. */
+/* The frame at `at`: 0 and its payload, -ENODATA at the (possibly cut off) end, -EBADMSG when its check sum
+ * is wrong. */
 static int frame_at(const struct flight_log *log, size_t at, enum frame *ret_type, struct cursor *ret_payload,
                     size_t *ret_next)
 {
@@ -287,7 +285,8 @@ static int frame_at(const struct flight_log *log, size_t at, enum frame *ret_typ
     if (crc32c(0, log->bytes + at, FRAME_HEAD + length) != word_at(log->bytes + at + FRAME_HEAD + length))
         return -EBADMSG;
     *ret_type = (enum frame)word_at(log->bytes + at);
-    *ret_payload = (struct cursor){.at = log->bytes + at + FRAME_HEAD, .end = log->bytes + at + FRAME_HEAD + length};
+    *ret_payload =
+        (struct cursor){.at = log->bytes + at + FRAME_HEAD, .end = log->bytes + at + FRAME_HEAD + length};
     *ret_next = at + FRAME_HEAD + length + FRAME_TAIL;
     return 0;
 }
@@ -319,8 +318,7 @@ static bool parse_header(struct flight_log *log, struct cursor *c)
 {
     struct flight_header *h = &log->header;
 
-    for (int i = 0; i < 5; i++)
-        log->texts[i] = get_text(c);
+    for (int i = 0; i < 5; i++) log->texts[i] = get_text(c);
     if (c->bad || strcmp(log->texts[0], FLIGHT_FORMAT) != 0) return false;
     h->build = log->texts[1];
     h->document = log->texts[2];
@@ -333,15 +331,15 @@ static bool parse_header(struct flight_log *log, struct cursor *c)
     if (c->bad || h->component_count > 1u << 24) return false;
     log->components = calloc(h->component_count + 1, sizeof(addr_t));
     if (!log->components) return false;
-    for (size_t i = 0; i < h->component_count; i++)
-        log->components[i] = (addr_t)get(c, 4);
+    for (size_t i = 0; i < h->component_count; i++) log->components[i] = (addr_t)get(c, 4);
     h->components = log->components;
     return !c->bad;
 }
 
 static int damaged(const struct flight_log *log, uint64_t frame, size_t at, struct str *error)
 {
-    str_appendf(error, "%s: frame %" PRIu64 " at byte %zu is damaged: its check sum does not match", log->path, frame, at);
+    str_appendf(error, "%s: frame %" PRIu64 " at byte %zu is damaged: its check sum does not match",
+                log->path, frame, at);
     return -EBADMSG;
 }
 
@@ -398,8 +396,7 @@ int flight_read(const char *path, struct flight_log **ret, struct str *error)
 void flight_log_free(struct flight_log *log)
 {
     if (!log) return;
-    for (int i = 0; i < 5; i++)
-        free(log->texts[i]);
+    for (int i = 0; i < 5; i++) free(log->texts[i]);
     free(log->components);
     free(log->bytes);
     free(log->path);
@@ -411,7 +408,8 @@ const struct flight_header *flight_log_header(const struct flight_log *log)
     return &log->header;
 }
 
-/* Replay ----------------------------------------------------------------------------------------------------- */
+/* Replay
+ * ----------------------------------------------------------------------------------------------------- */
 
 struct replay {
     const struct flight_log *log;
@@ -447,8 +445,8 @@ static struct event get_event(struct cursor *c)
 
 static int differs(struct replay *p, const char *what)
 {
-    str_appendf(p->error, "%s: turn %" PRIu64 " at %" PRIu64 ".%09" PRIu64 " s: %s", p->log->path, p->result->turns,
-                (uint64_t)(p->now / NSEC_PER_S), (uint64_t)(p->now % NSEC_PER_S), what);
+    str_appendf(p->error, "%s: turn %" PRIu64 " at %" PRIu64 ".%09" PRIu64 " s: %s", p->log->path,
+                p->result->turns, (uint64_t)(p->now / NSEC_PER_S), (uint64_t)(p->now % NSEC_PER_S), what);
     return -EBADMSG;
 }
 
@@ -517,7 +515,8 @@ static int replay_crash(struct replay *p, struct cursor *c)
 
     p->now = get(c, 8);
     ev.self = (addr_t)get(c, 4);
-    if (c->bad || !world_has(p->world, ev.self)) return differs(p, "a crash of a component that is not there");
+    if (c->bad || !world_has(p->world, ev.self))
+        return differs(p, "a crash of a component that is not there");
     p->effects.count = 0;
     world_handle(p->world, p->now, &ev, &p->effects);
     world_remove(p->world, ev.self);
@@ -540,8 +539,8 @@ static int replay_frame(struct replay *p, enum frame type, struct cursor *c)
     }
 }
 
-int flight_replay(const struct flight_log *log, struct world *world, struct recorder *recorder, struct flight_replayed *ret,
-                  struct str *error)
+int flight_replay(const struct flight_log *log, struct world *world, struct recorder *recorder,
+                  struct flight_replayed *ret, struct str *error)
 {
     struct replay p = {.log = log, .world = world, .recorder = recorder, .result = ret, .error = error};
     size_t at = log->body_at, next;

@@ -1,11 +1,11 @@
 /*
- * The flight log: every (now, event) of one process incarnation, turn by turn, in one framed and checksummed file; and the
- * replay that feeds it to the same machines and gets the same effects, to the bit. The orchestrator's journal, from which
- * durable sessions come back after a kill, is the same file.
+ * The flight log: every (now, event) of one process incarnation, turn by turn, in one framed and checksummed
+ * file; and the replay that feeds it to the same machines and gets the same effects, to the bit. The
+ * orchestrator's journal, from which durable sessions come back after a kill, is the same file.
  *
- * File: the 8 bytes "WTFLIGHT", then frames. Frame: type u32, length u32, payload, CRC-32C u32 over type, length and
- * payload; all little endian. Frames are appended with one write() a turn, so that a SIGKILL loses at most the turn that
- * was being handled.
+ * File: the 8 bytes "WTFLIGHT", then frames. Frame: type u32, length u32, payload, CRC-32C u32 over type,
+ * length and payload; all little endian. Frames are appended with one write() a turn, so that a SIGKILL loses
+ * at most the turn that was being handled.
  */
 #pragma once
 
@@ -21,9 +21,9 @@
 
 /* What stands in a log's first frame: enough to build the same plan and world from it alone. */
 struct flight_header {
-    const char *build;      /* the program's build id */
-    const char *document;   /* the scenario as it was run, after --set */
-    const char *name;       /* the scenario's path as given, for messages */
+    const char *build;    /* the program's build id */
+    const char *document; /* the scenario as it was run, after --set */
+    const char *name;     /* the scenario's path as given, for messages */
     const char *deployment;
     uint64_t seed;
     uint32_t replicate, incarnation;
@@ -39,7 +39,8 @@ int flight_create(const char *path, const struct flight_header *h, struct flight
 int flight_append(const char *path, struct flight_writer **ret);
 void flight_close(struct flight_writer *w);
 
-/* Appends one turn's events (before they are handled). A failed write (a full disk) is remembered: flight_error(). */
+/* Appends one turn's events (before they are handled). A failed write (a full disk) is remembered:
+ * flight_error(). */
 void flight_turn(struct flight_writer *w, nsec_t now, const struct event *events, size_t count);
 /* Appends the digest of the effects of the turn just written. */
 void flight_effects(struct flight_writer *w, const struct effect *effects, size_t count);
@@ -49,13 +50,14 @@ void flight_added(struct flight_writer *w, addr_t self, uint32_t incarnation);
 /* 0, or the negative errno of the first write that failed. */
 int flight_error(const struct flight_writer *w);
 
-/* Reading ---------------------------------------------------------------------------------------------------- */
+/* Reading
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct flight_log;
 
-/* Reads a whole log and checks its frames. -errno when the file cannot be read; -EBADMSG when it is damaged: then
- * `error` has one line that names file, frame and byte. A frame cut off at the very end (the process died while writing) is
- * left out and not an error. */
+/* Reads a whole log and checks its frames. -errno when the file cannot be read; -EBADMSG when it is damaged:
+ * then `error` has one line that names file, frame and byte. A frame cut off at the very end (the process
+ * died while writing) is left out and not an error. */
 int flight_read(const char *path, struct flight_log **ret, struct str *error);
 void flight_log_free(struct flight_log *log);
 const struct flight_header *flight_log_header(const struct flight_log *log);
@@ -64,7 +66,8 @@ struct flight_replayed {
     uint64_t turns, events, effects, turns_checked;
 };
 
-/* Feeds the log to `world`, whose components are those of the header (and nothing was handled yet). Checks effects where the
- * log has their digests. -EBADMSG: `error` names the first turn whose flows or effects differ. */
-int flight_replay(const struct flight_log *log, struct world *world, struct recorder *recorder, struct flight_replayed *ret,
-                  struct str *error);
+/* Feeds the log to `world`, whose components are those of the header (and nothing was handled yet). Checks
+ * effects where the log has their digests. -EBADMSG: `error` names the first turn whose flows or effects
+ * differ. */
+int flight_replay(const struct flight_log *log, struct world *world, struct recorder *recorder,
+                  struct flight_replayed *ret, struct str *error);

@@ -97,7 +97,8 @@ static int dial(struct http_pool *p, struct stream **ret)
     return r;
 }
 
-int http_pool_take(struct http_pool *p, const struct http_conn_handler *h, void *user, struct http_conn **ret_conn)
+int http_pool_take(struct http_pool *p, const struct http_conn_handler *h, void *user,
+                   struct http_conn **ret_conn)
 {
     struct stream *s;
     int r;

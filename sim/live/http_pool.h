@@ -1,9 +1,9 @@
 /*
- * Keep-alive connections to one server: the most recently used idle one serves the next request, an idle one too old is
- * closed, otherwise a new one is dialed. The same rule as the virtual network's.
+ * Keep-alive connections to one server: the most recently used idle one serves the next request, an idle one
+ * too old is closed, otherwise a new one is dialed. The same rule as the virtual network's.
  *
- * It never repeats a request: a connection that breaks is the request's failure, and what to do about it is decided by the
- * component that made the request.
+ * It never repeats a request: a connection that breaks is the request's failure, and what to do about it is
+ * decided by the component that made the request.
  */
 #pragma once
 
@@ -25,11 +25,14 @@ struct http_pool_options {
 
 /* Strings are copied. -ENOMEM. */
 int http_pool_new(struct event_base *base, const struct http_pool_options *o, struct http_pool **ret_pool);
-/* Closes idle connections. Those in use live on and are freed by their users with http_conn_free(). NULL is allowed. */
+/* Closes idle connections. Those in use live on and are freed by their users with http_conn_free(). NULL is
+ * allowed. */
 void http_pool_free(struct http_pool *p);
 
-/* A connection that is idle or coming up, for one request; `h` as for http_conn_new(). -ENOMEM or the dial's errno. */
-int http_pool_take(struct http_pool *p, const struct http_conn_handler *h, void *user, struct http_conn **ret_conn);
+/* A connection that is idle or coming up, for one request; `h` as for http_conn_new(). -ENOMEM or the dial's
+ * errno. */
+int http_pool_take(struct http_pool *p, const struct http_conn_handler *h, void *user,
+                   struct http_conn **ret_conn);
 
 /* Gives a connection back. Closed unless `reusable` and idle. Not from within http_conn_request(). */
 void http_pool_give(struct http_pool *p, struct http_conn *c, bool reusable);

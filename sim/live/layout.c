@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Ports by kind of listener; instances follow each other. Below the kernel's range for outgoing connections. */
+/* Ports by kind of listener; instances follow each other. Below the kernel's range for outgoing connections.
+ */
 static const unsigned first_port[PORT_COUNT] = {
     [PORT_API] = 8080, [PORT_PUBLIC] = 8443, [PORT_CONNECTOR] = 7844, [PORT_MCP] = 9000, [PORT_PROXY] = 10000,
 };
@@ -19,7 +20,8 @@ void layout_relay_address(const struct layout *l, size_t index, char ret[LAYOUT_
     snprintf(ret, LAYOUT_ADDRESS_MAX, "%s:%zu", l->relay_ip, 1024 + index);
 }
 
-void layout_dial_address(const struct layout *l, addr_t from, addr_t to, enum port port, char ret[LAYOUT_ADDRESS_MAX])
+void layout_dial_address(const struct layout *l, addr_t from, addr_t to, enum port port,
+                         char ret[LAYOUT_ADDRESS_MAX])
 {
     for (size_t i = 0; i < l->relayed_count; i++) {
         if (l->relayed[i].from != from || l->relayed[i].to != to) continue;
@@ -45,7 +47,8 @@ static struct process *add_process(struct layout *l, const char *name, size_t co
 }
 
 /* Spreads the instances of up to two roles over `count` new processes (0: one each), round and round. */
-static int spread(struct layout *l, const struct plan *plan, const char *name, uint32_t count, enum role a, enum role b)
+static int spread(struct layout *l, const struct plan *plan, const char *name, uint32_t count, enum role a,
+                  enum role b)
 {
     uint32_t n = plan_instances(plan, a);
 
@@ -116,7 +119,8 @@ static int relay_links(struct layout *l, const struct plan *plan)
         for (uint32_t from = 0; from < plan_instances(plan, dials[d].from); from++) {
             for (uint32_t to = 0; r == 0 && to < plan_instances(plan, dials[d].to); to++) {
                 if (are_peers(dials[d].link, from, to))
-                    r = relay_pair(l, dials[d].link, ADDR(dials[d].from, from), ADDR(dials[d].to, to), dials[d].port);
+                    r = relay_pair(l, dials[d].link, ADDR(dials[d].from, from), ADDR(dials[d].to, to),
+                                   dials[d].port);
             }
         }
     }
@@ -132,7 +136,8 @@ int layout_new(const struct plan *plan, unsigned id, struct layout **ret)
     if (!l) return -ENOMEM;
     /* 127.64.0.0/10: away from what people configure by hand. The last byte is never 0 or 255. */
     snprintf(l->ip, sizeof l->ip, "127.%u.%u.%u", 64 + id / 64516 % 64, 1 + id / 254 % 254, 1 + id % 254);
-    snprintf(l->relay_ip, sizeof l->relay_ip, "127.%u.%u.%u", 128 + id / 64516 % 64, 1 + id / 254 % 254, 1 + id % 254);
+    snprintf(l->relay_ip, sizeof l->relay_ip, "127.%u.%u.%u", 128 + id / 64516 % 64, 1 + id / 254 % 254,
+             1 + id % 254);
     r = relay_links(l, plan);
     if (r == 0) r = spread(l, plan, "mcp", plan->live.mcp_processes, ROLE_MCP, ROLE_NONE);
     if (r == 0) r = spread(l, plan, "orchestrator", 1, ROLE_ORCHESTRATOR, ROLE_NONE);
@@ -151,8 +156,7 @@ int layout_new(const struct plan *plan, unsigned id, struct layout **ret)
 void layout_free(struct layout *l)
 {
     if (!l) return;
-    for (size_t i = 0; i < l->process_count; i++)
-        free(l->processes[i].components);
+    for (size_t i = 0; i < l->process_count; i++) free(l->processes[i].components);
     free(l->processes);
     free(l->relayed);
     free(l);

@@ -1,8 +1,8 @@
 /*
  * Who lives in which process of a live run, and at which address.
  *
- * Every run has a loopback address of its own (127.x.y.z, from the supervisor's process id), so that two runs at once never
- * want the same port.
+ * Every run has a loopback address of its own (127.x.y.z, from the supervisor's process id), so that two runs
+ * at once never want the same port.
  */
 #pragma once
 
@@ -30,7 +30,8 @@ struct process {
     size_t component_count;
 };
 
-/* A link that passes through the relay: the dialing side is given the relay's address instead of the listener's. */
+/* A link that passes through the relay: the dialing side is given the relay's address instead of the
+ * listener's. */
 struct relayed {
     enum link_id link;
     addr_t from, to;
@@ -40,7 +41,7 @@ struct relayed {
 struct layout {
     char ip[16], relay_ip[16];
     struct relayed *relayed;
-    size_t relayed_count; /* 0: there is no relay process */
+    size_t relayed_count;      /* 0: there is no relay process */
     struct process *processes; /* in the order of start; the client's is last */
     size_t process_count;
 };
@@ -52,6 +53,7 @@ void layout_free(struct layout *l);
 /* "ip:port" of the component's listener. */
 void layout_address(const struct layout *l, addr_t component, enum port port, char ret[LAYOUT_ADDRESS_MAX]);
 /* What `from` dials to reach it: the listener, or the relay before it. */
-void layout_dial_address(const struct layout *l, addr_t from, addr_t to, enum port port, char ret[LAYOUT_ADDRESS_MAX]);
+void layout_dial_address(const struct layout *l, addr_t from, addr_t to, enum port port,
+                         char ret[LAYOUT_ADDRESS_MAX]);
 /* Where the relay listens for the link of this index. */
 void layout_relay_address(const struct layout *l, size_t index, char ret[LAYOUT_ADDRESS_MAX]);

@@ -74,7 +74,8 @@ static void timer_at(const struct relay *r, struct event *timer, nsec_t at)
 
 static bool concerns(const struct relay *r, const struct plan_fault *f)
 {
-    return f->link == r->opts.link && (f->target == 0 || f->target == r->opts.from || f->target == r->opts.to);
+    return f->link == r->opts.link &&
+           (f->target == 0 || f->target == r->opts.from || f->target == r->opts.to);
 }
 
 static const struct plan_fault *fault_now(const struct relay *r, enum fault_kind kind, nsec_t now)
@@ -87,7 +88,9 @@ static const struct plan_fault *fault_now(const struct relay *r, enum fault_kind
     return NULL;
 }
 
-/* Pairs ---------------------------------------------------------------------------------------------------------- */
+/* Pairs
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void way_clear(struct way *w)
 {
@@ -152,13 +155,15 @@ static void on_way_timer(evutil_socket_t fd, short what, void *arg)
     way_flush(arg);
 }
 
-/* When `n` bytes that came now are through: paced by the rate, then delayed; never before what came earlier. */
+/* When `n` bytes that came now are through: paced by the rate, then delayed; never before what came earlier.
+ */
 static nsec_t due_time(struct way *w, size_t n)
 {
     struct relay *r = w->pair->relay;
     const struct plan_link *link = &r->opts.plan->links[r->opts.link];
     nsec_t now = relay_now(r), due = now;
-    const struct plan_fault *slow = fault_now(r, FAULT_LINK_RATE, now), *late = fault_now(r, FAULT_LINK_DELAY, now);
+    const struct plan_fault *slow = fault_now(r, FAULT_LINK_RATE, now),
+                            *late = fault_now(r, FAULT_LINK_DELAY, now);
     uint64_t rate = slow ? slow->bytes_per_second : link->bytes_per_second;
 
     if (rate) {
@@ -264,7 +269,9 @@ static void on_accepted(void *user, struct stream *dialer, const char *peer)
     stream_set_handler(listener, &handlers[1], p);
 }
 
-/* Cuts ------------------------------------------------------------------------------------------------------------ */
+/* Cuts
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static int open_listener(struct relay *r)
 {
@@ -275,8 +282,7 @@ static void cut(struct relay *r)
 {
     tcp_listener_free(r->listener);
     r->listener = NULL;
-    while (!list_is_empty(&r->pairs))
-        pair_free(container_of(list_first(&r->pairs), struct pair, link), true);
+    while (!list_is_empty(&r->pairs)) pair_free(container_of(list_first(&r->pairs), struct pair, link), true);
 }
 
 /* Opens or cuts as the time says, and waits for the next change. */

@@ -1,6 +1,6 @@
 /*
- * Link faults, live: a TCP relay in user space between two components. It delays, paces, stalls, cuts and swallows as the plan's
- * faults and the link's own latency and rate say, by the run's clock.
+ * Link faults, live: a TCP relay in user space between two components. It delays, paces, stalls, cuts and
+ * swallows as the plan's faults and the link's own latency and rate say, by the run's clock.
  */
 #pragma once
 
@@ -14,8 +14,8 @@ struct relay_options {
     struct event_base *base;
     const struct plan *plan;
     enum link_id link;
-    addr_t from, to;     /* who dials, who listens */
-    const char *listen;  /* numeric "ip:port" */
+    addr_t from, to;    /* who dials, who listens */
+    const char *listen; /* numeric "ip:port" */
     const char *target;
 };
 

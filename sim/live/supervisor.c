@@ -17,8 +17,8 @@
 
 #include "sim/base/panic.h"
 #include "sim/base/vec.h"
-#include "sim/world/limits.h"
 #include "sim/record/recorder.h"
+#include "sim/world/limits.h"
 
 /* How long a child may take to listen, to close its books, to leave. */
 static const nsec_t patience_ns = 20 * NSEC_PER_S;
@@ -92,7 +92,8 @@ static void fail(struct supervisor *s, int error, const char *format, ...)
     va_end(args);
 }
 
-/* Children ---------------------------------------------------------------------------------------------------- */
+/* Children
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void say(struct running *c, const char *format, ...)
 {
@@ -109,7 +110,8 @@ static int recorder_map(struct supervisor *s, struct recorder **ret)
 {
     struct recorder_options o = recorder_options_of(s->opts->plan);
     size_t size = recorder_size(&o);
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (memory == MAP_FAILED) return -errno;
     s->recorder_bytes = size;
@@ -171,7 +173,8 @@ static bool keeps_state(const struct supervisor *s, const struct running *c)
 {
     const struct process *p = process_of(s, c);
 
-    return p->component_count && s->opts->plan->orchestrator.durable && ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
+    return p->component_count && s->opts->plan->orchestrator.durable &&
+           ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
 }
 
 /* What a dead incarnation left open is lost, or goes on in its successor. */
@@ -199,7 +202,8 @@ static void child_gone(struct supervisor *s, struct running *c, int status)
         fail(s, -ECHILD, "%s: killed by signal %d (%s)", process_of(s, c)->name, WTERMSIG(status),
              strsignal(WTERMSIG(status)));
     else
-        fail(s, -ECHILD, "%s: ended by itself with exit code %d", process_of(s, c)->name, WEXITSTATUS(status));
+        fail(s, -ECHILD, "%s: ended by itself with exit code %d", process_of(s, c)->name,
+             WEXITSTATUS(status));
 }
 
 static void reap(struct supervisor *s)
@@ -242,7 +246,8 @@ static void hear(struct supervisor *s, struct running *c)
     }
 }
 
-/* Waiting ------------------------------------------------------------------------------------------------------ */
+/* Waiting
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void take_signals(struct supervisor *s)
 {
@@ -264,8 +269,7 @@ static void wait_until(struct supervisor *s, uint64_t until)
                             .tv_nsec = until > now ? (long)((until - now) % NSEC_PER_S) : 0};
 
     fds[n] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-    for (size_t i = 0; i < n; i++)
-        fds[i] = (struct pollfd){.fd = s->children[i].fd, .events = POLLIN};
+    for (size_t i = 0; i < n; i++) fds[i] = (struct pollfd){.fd = s->children[i].fd, .events = POLLIN};
     if (ppoll(fds, n + 1, &wait, NULL) == 0) {
         after = clock_ns(CLOCK_MONOTONIC);
         if (after > until && after - until > s->pause_max_ns) s->pause_max_ns = after - until;
@@ -306,7 +310,8 @@ static void await_all(struct supervisor *s, enum child_state state, const char *
     }
 }
 
-/* Faults ------------------------------------------------------------------------------------------------------- */
+/* Faults
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool fault_hits(const struct plan_fault *f, addr_t component)
 {
@@ -327,8 +332,7 @@ static size_t count_hit(const struct supervisor *s, const struct process *p, nse
 {
     size_t hit = 0;
 
-    for (size_t i = 0; i < p->component_count; i++)
-        hit += killed_at(s, at, up, p->components[i]);
+    for (size_t i = 0; i < p->component_count; i++) hit += killed_at(s, at, up, p->components[i]);
     return hit;
 }
 
@@ -363,7 +367,8 @@ static void bring_up(struct supervisor *s, struct running *c, nsec_t at)
     for (size_t i = 0; i < p->component_count; i++) {
         addr_t component = p->components[i];
         if (!killed_at(s, at, true, component)) continue;
-        say(c, "start %" PRIu32 " %" PRIu32, component, ++s->incarnations[ADDR_ROLE(component)][ADDR_ORDINAL(component)]);
+        say(c, "start %" PRIu32 " %" PRIu32, component,
+            ++s->incarnations[ADDR_ROLE(component)][ADDR_ORDINAL(component)]);
     }
 }
 
@@ -376,8 +381,7 @@ static void play_actions(struct supervisor *s)
             take_down(s, &s->children[i], at);
             bring_up(s, &s->children[i], at);
         }
-        while (s->next_action < s->actions.len && s->actions.items[s->next_action].at == at)
-            s->next_action++;
+        while (s->next_action < s->actions.len && s->actions.items[s->next_action].at == at) s->next_action++;
     }
 }
 
@@ -399,13 +403,15 @@ static int plan_actions(struct supervisor *s)
 
         if (f->kind != FAULT_KILL) continue;
         if (vec_push(&s->actions, (struct action){.at = f->at_ns, .fault = i}) < 0) return -ENOMEM;
-        if (f->for_ns && vec_push(&s->actions, (struct action){f->at_ns + f->for_ns, i, true}) < 0) return -ENOMEM;
+        if (f->for_ns && vec_push(&s->actions, (struct action){f->at_ns + f->for_ns, i, true}) < 0)
+            return -ENOMEM;
     }
     if (s->actions.len) qsort(s->actions.items, s->actions.len, sizeof *s->actions.items, by_time);
     return 0;
 }
 
-/* The run ------------------------------------------------------------------------------------------------------ */
+/* The run
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void go(struct supervisor *s)
 {
@@ -431,9 +437,9 @@ static void work(struct supervisor *s)
         wait_until(s, s->epoch_ns + until);
         play_actions(s);
         while (run_now(s) >= next_interval) {
-            if (s->opts->on_interval && !s->opts->on_interval(s->opts->user, next_interval,
-                                                              (const struct recorder *const *)s->recorders.items,
-                                                              s->recorders.len))
+            if (s->opts->on_interval &&
+                !s->opts->on_interval(s->opts->user, next_interval,
+                                      (const struct recorder *const *)s->recorders.items, s->recorders.len))
                 s->interrupted = true;
             next_interval = nsec_add(next_interval, plan->interval_ns);
         }
@@ -442,8 +448,7 @@ static void work(struct supervisor *s)
 
 static void tell_all(struct supervisor *s, const char *line)
 {
-    for (size_t i = 0; i < s->opts->layout->process_count; i++)
-        say(&s->children[i], "%s", line);
+    for (size_t i = 0; i < s->opts->layout->process_count; i++) say(&s->children[i], "%s", line);
 }
 
 /* Ends what is left: first by word, then by force. */
@@ -459,8 +464,7 @@ static void end_all(struct supervisor *s)
     until = clock_ns(CLOCK_MONOTONIC) + exit_patience_ns;
     for (bool left = true; left && clock_ns(CLOCK_MONOTONIC) < until;) {
         left = false;
-        for (size_t i = 0; i < s->opts->layout->process_count; i++)
-            left |= s->children[i].pid != 0;
+        for (size_t i = 0; i < s->opts->layout->process_count; i++) left |= s->children[i].pid != 0;
         if (left) wait_until(s, clock_ns(CLOCK_MONOTONIC) + 50 * NSEC_PER_MS);
     }
     for (size_t i = 0; i < s->opts->layout->process_count; i++) {
@@ -484,8 +488,7 @@ static int supervisor_init(struct supervisor *s)
     s->children = calloc(n, sizeof *s->children);
     s->fds = calloc(n + 1, sizeof *s->fds);
     if (!s->children || !s->fds) return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        s->children[i].fd = -1;
+    for (size_t i = 0; i < n; i++) s->children[i].fd = -1;
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
         s->incarnations[role] = calloc(plan_instances(s->opts->plan, role) + 1, sizeof(uint32_t));
         if (!s->incarnations[role]) return -ENOMEM;
@@ -500,8 +503,8 @@ static int supervisor_init(struct supervisor *s)
     return plan_actions(s);
 }
 
-int supervisor_run(const struct supervisor_options *opts, struct supervisor **ret, struct supervisor_result *ret_result,
-                   struct str *error)
+int supervisor_run(const struct supervisor_options *opts, struct supervisor **ret,
+                   struct supervisor_result *ret_result, struct str *error)
 {
     struct supervisor *s = calloc(1, sizeof *s);
     int r;
@@ -515,8 +518,7 @@ int supervisor_run(const struct supervisor_options *opts, struct supervisor **re
         supervisor_free(s);
         return r;
     }
-    for (size_t i = 0; !s->failure && i < opts->layout->process_count; i++)
-        child_start(s, &s->children[i]);
+    for (size_t i = 0; !s->failure && i < opts->layout->process_count; i++) child_start(s, &s->children[i]);
     await_all(s, CHILD_READY, "listening");
     if (!s->failure && !s->interrupted) {
         go(s);
@@ -545,8 +547,7 @@ void supervisor_free(struct supervisor *s)
     vec_for_each(r, &s->recorders) munmap(*r, s->recorder_bytes);
     vec_deinit(&s->recorders);
     vec_deinit(&s->actions);
-    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++)
-        free(s->incarnations[role]);
+    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) free(s->incarnations[role]);
     free(s->children);
     free(s->fds);
     if (s->signal_fd >= 0) close(s->signal_fd);

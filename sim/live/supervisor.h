@@ -1,6 +1,7 @@
 /*
- * Runs a plan live: starts a process for each part of the layout, hands all the same clock, plays the faults that kill and
- * restart, watches over the children, and ends everything in order. Owns the memory in which the roles record.
+ * Runs a plan live: starts a process for each part of the layout, hands all the same clock, plays the faults
+ * that kill and restart, watches over the children, and ends everything in order. Owns the memory in which
+ * the roles record.
  *
  * A child's life:  fork → listen → "ready" → "go" (the clock) → work → "end" → "ended" → "exit".
  * Each line goes over a socket pair; a child whose supervisor dies is killed by the kernel.
@@ -44,10 +45,11 @@ struct supervisor_result {
     nsec_t pause_max_ns; /* the longest the supervisor itself was late: pauses of the machine */
 };
 
-/* Runs to the end. 0; a negative errno, with one clear line in `error`, when something failed that no fault of the plan
- * explains (a child that died or could not start): what was recorded until then is still there. */
-int supervisor_run(const struct supervisor_options *opts, struct supervisor **ret, struct supervisor_result *ret_result,
-                   struct str *error);
+/* Runs to the end. 0; a negative errno, with one clear line in `error`, when something failed that no fault
+ * of the plan explains (a child that died or could not start): what was recorded until then is still there.
+ */
+int supervisor_run(const struct supervisor_options *opts, struct supervisor **ret,
+                   struct supervisor_result *ret_result, struct str *error);
 
 /* The recorders of all incarnations of all processes; dead ones are swept. Valid until supervisor_free(). */
 const struct recorder *const *supervisor_recorders(const struct supervisor *s, size_t *ret_count);

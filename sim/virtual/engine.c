@@ -22,7 +22,8 @@ enum stage {
     STAGE_LOCAL, /* the driver's own word to the end it names: a reset, a disk's answer */
 };
 
-/* A message on its way. `end` is the sender's end (which is held meanwhile), or the receiver's for STAGE_LOCAL. */
+/* A message on its way. `end` is the sender's end (which is held meanwhile), or the receiver's for
+ * STAGE_LOCAL. */
 struct transit {
     uint32_t end;
     uint8_t stage;
@@ -41,14 +42,14 @@ struct end {
     nsec_t arrived_at; /* of the last message sent from here: the order of a flow is kept */
     nsec_t served_at;
     uint32_t children_first, children_last, next_sibling; /* ends carried by this one; by the same carrier */
-    uint8_t cut;       /* nothing sent from here arrives any more */
-    uint8_t reset;     /* ended by a reset: its connection is not used again */
+    uint8_t cut;                                          /* nothing sent from here arrives any more */
+    uint8_t reset; /* ended by a reset: its connection is not used again */
 };
 
 struct state {
     uint32_t epoch; /* of timers: +1 with each crash */
     uint32_t incarnation;
-    bool down;      /* durable and waiting for its restart */
+    bool down; /* durable and waiting for its restart */
 };
 
 struct engine {
@@ -72,7 +73,8 @@ struct engine {
 
 static void handle(struct engine *e, const struct event *ev);
 
-/* Bookkeeping ------------------------------------------------------------------------------------------------ */
+/* Bookkeeping
+ * ------------------------------------------------------------------------------------------------ */
 
 static struct end *end_of(struct engine *e, uint32_t flow)
 {
@@ -82,8 +84,7 @@ static struct end *end_of(struct engine *e, uint32_t flow)
         size_t capacity = e->ends_capacity ? e->ends_capacity : 1024;
         struct end *ends;
 
-        while (capacity <= index)
-            capacity *= 2;
+        while (capacity <= index) capacity *= 2;
         ends = realloc(e->ends, capacity * sizeof *ends);
         if (!ends) PANIC("out of memory for %zu flow ends", capacity);
         e->ends = ends;
@@ -148,7 +149,8 @@ static struct msg reset_msg(enum reset_cause cause)
     return (struct msg){.type = MSG_RESET, .a = cause};
 }
 
-/* Effects ---------------------------------------------------------------------------------------------------- */
+/* Effects
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void transmit(struct engine *e, uint32_t flow, nsec_t leaves_at, const struct msg *m, bool dialed)
 {
@@ -180,9 +182,9 @@ static void perform_disk(struct engine *e, const struct effect *ef)
     struct prng p = prng_derive(e->disk_key, ef->msg.a, writes ? 0 : 1 + (uint32_t)ef->msg.b);
     nsec_t takes = dist_sample(writes ? &runner->spill_write_ns : &runner->spill_read_ns, &p);
 
-    tell(e, ef->flow, nsec_add(e->now, takes),
-         (struct msg){
-             .type = MSG_OPEN, .flags = MSG_LAST, .kind = M_OK, .a = writes ? ef->msg.b : ef->msg.c});
+    tell(
+        e, ef->flow, nsec_add(e->now, takes),
+        (struct msg){.type = MSG_OPEN, .flags = MSG_LAST, .kind = M_OK, .a = writes ? ef->msg.b : ef->msg.c});
 }
 
 static void perform_open(struct engine *e, const struct effect *ef)
@@ -223,7 +225,11 @@ static void digest_msg(struct digest *d, const struct msg *m)
 {
     const uint64_t words[6] = {(uint64_t)m->type | (uint64_t)m->flags << 8 | (uint64_t)m->kind << 16 |
                                    (uint64_t)m->bytes << 32,
-                               m->a, m->b, m->c, m->d, m->e};
+                               m->a,
+                               m->b,
+                               m->c,
+                               m->d,
+                               m->e};
 
     digest_words(d, words, 6);
 }
@@ -276,7 +282,8 @@ static void on_over(void *user, uint32_t flow)
     if (v.user) world_flow_set_user(e->world, v.user, 0);
 }
 
-/* Events ----------------------------------------------------------------------------------------------------- */
+/* Events
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void digest_event(struct engine *e, const struct event *ev)
 {
@@ -296,8 +303,7 @@ static void handle(struct engine *e, const struct event *ev)
     e->effects.count = 0;
     world_handle(e->world, e->now, ev, &e->effects);
     if (ev->type != EVENT_CRASH && ev->type != EVENT_END) {
-        for (size_t i = 0; i < e->effects.count; i++)
-            perform(e, &e->effects.items[i]);
+        for (size_t i = 0; i < e->effects.count; i++) perform(e, &e->effects.items[i]);
     }
     world_settle(e->world, on_over, e);
 }
@@ -315,7 +321,8 @@ static void deliver(struct engine *e, uint32_t flow, addr_t from, const struct m
 }
 
 /* The first message of a flow reached its component. */
-static void deliver_open(struct engine *e, uint32_t from_end, const struct flow_view *from, const struct msg *m)
+static void deliver_open(struct engine *e, uint32_t from_end, const struct flow_view *from,
+                         const struct msg *m)
 {
     uint32_t carrier = from->via ? world_flow(e->world, from->via).user : 0;
     uint32_t flow;
@@ -356,11 +363,13 @@ static bool sender_dialed(const struct flow_view *v)
     return plan_link_between(ADDR_ROLE(v->owner), ADDR_ROLE(v->peer), &id, &dials) == 0 && dials;
 }
 
-/* A message's link time is over: now faults, then the host. Returns when it may be delivered; NSEC_MAX: never. */
+/* A message's link time is over: now faults, then the host. Returns when it may be delivered; NSEC_MAX:
+ * never. */
 static nsec_t arrive(struct engine *e, const struct transit *t, const struct flow_view *v)
 {
     struct end *end = end_of(e, t->end);
-    const struct plan_fault *half_open = network_fault(e->network, FAULT_LINK_HALF_OPEN, v->owner, v->peer, e->now);
+    const struct plan_fault *half_open =
+        network_fault(e->network, FAULT_LINK_HALF_OPEN, v->owner, v->peer, e->now);
     nsec_t cost, served;
 
     if (end->cut) return NSEC_MAX;
@@ -420,7 +429,8 @@ static void on_timer(struct engine *e, uint32_t id)
     handle(e, &ev);
 }
 
-/* Faults ----------------------------------------------------------------------------------------------------- */
+/* Faults
+ * ----------------------------------------------------------------------------------------------------- */
 
 static bool keeps_state(const struct engine *e, addr_t self)
 {
@@ -464,7 +474,8 @@ static void start(struct engine *e, addr_t self)
     handle(e, &ev);
 }
 
-static void for_each_target(struct engine *e, const struct plan_fault *f, void (*act)(struct engine *, addr_t))
+static void for_each_target(struct engine *e, const struct plan_fault *f,
+                            void (*act)(struct engine *, addr_t))
 {
     enum role role = ADDR_ROLE(f->target);
 
@@ -472,8 +483,7 @@ static void for_each_target(struct engine *e, const struct plan_fault *f, void (
         act(e, f->target);
         return;
     }
-    for (uint32_t i = 0; i < plan_instances(e->plan, role); i++)
-        act(e, ADDR(role, i));
+    for (uint32_t i = 0; i < plan_instances(e->plan, role); i++) act(e, ADDR(role, i));
 }
 
 static void cut_link(struct engine *e, const struct plan_fault *f)
@@ -484,7 +494,8 @@ static void cut_link(struct engine *e, const struct plan_fault *f)
     for (uint32_t flow = world_flow_next(e->world, 0); flow; flow = world_flow_next(e->world, flow)) {
         struct flow_view v = world_flow(e->world, flow);
 
-        if (plan_link_between(ADDR_ROLE(v.owner), ADDR_ROLE(v.peer), &id, &dials) < 0 || id != f->link) continue;
+        if (plan_link_between(ADDR_ROLE(v.owner), ADDR_ROLE(v.peer), &id, &dials) < 0 || id != f->link)
+            continue;
         if (!network_fault_concerns(f, v.owner, v.peer)) continue;
         end_of(e, flow)->cut = 1;
         if (!v.over) tell(e, flow, e->now, reset_msg(RESET_CUT));
@@ -512,11 +523,13 @@ static void schedule_faults(struct engine *e)
         const struct plan_fault *f = &e->plan->faults[i];
 
         schedule(e, f->at_ns, PRIORITY_FAULT, ENTRY_PAYLOAD(ENTRY_FAULT_BEGIN, i));
-        if (f->for_ns) schedule(e, nsec_add(f->at_ns, f->for_ns), PRIORITY_FAULT, ENTRY_PAYLOAD(ENTRY_FAULT_END, i));
+        if (f->for_ns)
+            schedule(e, nsec_add(f->at_ns, f->for_ns), PRIORITY_FAULT, ENTRY_PAYLOAD(ENTRY_FAULT_END, i));
     }
 }
 
-/* The run ---------------------------------------------------------------------------------------------------- */
+/* The run
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void start_all(struct engine *e)
 {
@@ -619,8 +632,7 @@ static void engine_deinit(struct engine *e)
 {
     world_free(e->world);
     network_free(e->network);
-    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++)
-        free(e->states[role]);
+    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) free(e->states[role]);
     slab_deinit(&e->timers);
     slab_deinit(&e->transits);
     calendar_deinit(&e->calendar);

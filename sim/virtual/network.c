@@ -9,8 +9,8 @@ struct network {
     const struct plan *plan;
     struct host *hosts[ROLE_COUNT];
     uint32_t instances[ROLE_COUNT];
-    /* For each link: idle connections by [dialing ordinal × listening instances + listening ordinal], and when each
-     * direction's wire is free again, by the same index and direction. Made when first used. */
+    /* For each link: idle connections by [dialing ordinal × listening instances + listening ordinal], and
+     * when each direction's wire is free again, by the same index and direction. Made when first used. */
     struct idle_connections *idle[LINK_COUNT];
     nsec_t (*wire_free_at[LINK_COUNT])[2];
     uint32_t listeners[LINK_COUNT];
@@ -116,11 +116,9 @@ int network_new(const struct plan *plan, struct network **ret)
 void network_free(struct network *n)
 {
     if (!n) return;
-    for (enum role role = 0; role < ROLE_COUNT; role++)
-        free(n->hosts[role]);
+    for (enum role role = 0; role < ROLE_COUNT; role++) free(n->hosts[role]);
     for (enum link_id id = 0; id < LINK_COUNT; id++) {
-        for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++)
-            vec_deinit(&n->idle[id][i].since);
+        for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++) vec_deinit(&n->idle[id][i].since);
         free(n->idle[id]);
         free(n->wire_free_at[id]);
     }
@@ -165,7 +163,8 @@ bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
     return f->target == 0 || f->target == a || f->target == b;
 }
 
-const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b, nsec_t now)
+const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
+                                       nsec_t now)
 {
     enum link_id id = n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].id;
 
@@ -228,7 +227,8 @@ nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, u
     return nsec_add(now, network_latency(n, from, to, now));
 }
 
-/* Keep-alive ------------------------------------------------------------------------------------------------- */
+/* Keep-alive
+ * ------------------------------------------------------------------------------------------------- */
 
 static struct idle_connections *idle_of(struct network *n, addr_t from, addr_t to, struct passage *ret_p)
 {
@@ -268,8 +268,7 @@ void network_idle(struct network *n, addr_t from, addr_t to, nsec_t now)
 
 void network_forget_link(struct network *n, enum link_id id)
 {
-    for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++)
-        vec_clear(&n->idle[id][i].since);
+    for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++) vec_clear(&n->idle[id][i].since);
 }
 
 void network_forget(struct network *n, addr_t component)

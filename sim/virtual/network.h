@@ -1,6 +1,6 @@
 /*
- * What lies between components in virtual time: links with latency, rate and faults; hosts with cores; keep-alive
- * connections. Plain functions of the plan and the time; knows neither flows nor the calendar.
+ * What lies between components in virtual time: links with latency, rate and faults; hosts with cores;
+ * keep-alive connections. Plain functions of the plan and the time; knows neither flows nor the calendar.
  */
 #pragma once
 
@@ -26,7 +26,8 @@ int network_new(const struct plan *plan, struct network **ret);
 void network_free(struct network *n);
 size_t network_memory(const struct network *n);
 
-/* Work of `cost` that arrives at a component's host at `now`: when it is done. Arrivals must come in order of time. */
+/* Work of `cost` that arrives at a component's host at `now`: when it is done. Arrivals must come in order of
+ * time. */
 nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost);
 
 /* CPU cost of handling a message of `bytes` at `at`. */
@@ -49,6 +50,7 @@ void network_forget_link(struct network *n, enum link_id link);
 const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b, enum link_id *ret_id);
 
 /* The link fault of this kind in force between the two, or NULL. */
-const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b, nsec_t now);
+const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
+                                       nsec_t now);
 /* Whether a link fault concerns traffic between the two. */
 bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b);

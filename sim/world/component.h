@@ -1,6 +1,6 @@
 /*
- * A component: one or a few machines behind one address. Pure: it is handed `now` and an event, and answers with
- * effects through the outbox. It never reads a clock, opens a socket or draws an unseeded random number.
+ * A component: one or a few machines behind one address. Pure: it is handed `now` and an event, and answers
+ * with effects through the outbox. It never reads a clock, opens a socket or draws an unseeded random number.
  */
 #pragma once
 
@@ -16,16 +16,18 @@ struct recorder;
 struct outbox;
 
 enum event_type {
-    EVENT_START = 1,  /* first event of an incarnation; volatile state is empty */
-    EVENT_MSG,        /* a message arrived on a flow */
-    EVENT_TIMER,      /* a timer that was set; token as given. Timers cannot be cancelled: check the token's generation */
-    EVENT_RECOVERED,  /* instead of START, for what is durable: the process died and its state came back; every flow and
-                         every timer is gone (no RESETs follow): drop the flows, set the timers again */
-    EVENT_DRAIN,      /* stop in order: take nothing new, finish or end what is there (SIGTERM) */
-    EVENT_END,        /* the run is over: end what is still open in the ledger as in flight; the last event */
-    EVENT_CRASH,      /* the component dies now (only where memory survives it: virtual time, or one of several in a
-                         process): end what dies with it in the ledger as lost; the last event, or EVENT_RECOVERED follows
-                         when it is durable. Effects are ignored */
+    EVENT_START = 1, /* first event of an incarnation; volatile state is empty */
+    EVENT_MSG,       /* a message arrived on a flow */
+    EVENT_TIMER,     /* a timer that was set; token as given. Timers cannot be cancelled: check the token's
+                        generation */
+    EVENT_RECOVERED, /* instead of START, for what is durable: the process died and its state came back; every
+                        flow and every timer is gone (no RESETs follow): drop the flows, set the timers again
+                      */
+    EVENT_DRAIN,     /* stop in order: take nothing new, finish or end what is there (SIGTERM) */
+    EVENT_END,       /* the run is over: end what is still open in the ledger as in flight; the last event */
+    EVENT_CRASH, /* the component dies now (only where memory survives it: virtual time, or one of several in
+                    a process): end what dies with it in the ledger as lost; the last event, or
+                    EVENT_RECOVERED follows when it is durable. Effects are ignored */
 };
 
 struct event {
@@ -69,13 +71,15 @@ static inline bool role_is_driver_served(enum role role)
     return role == ROLE_DISK;
 }
 
-extern const struct component_ops client_ops, orchestrator_ops, edge_ops, connector_ops, proxy_ops, runner_ops, mcp_ops;
+extern const struct component_ops client_ops, orchestrator_ops, edge_ops, connector_ops, proxy_ops,
+    runner_ops, mcp_ops;
 
-/* Effects --------------------------------------------------------------------------------------------------- */
+/* Effects ---------------------------------------------------------------------------------------------------
+ */
 
-/* Opens a flow to `to` with the request `m` (type is set to MSG_OPEN). `via`: the carrier flow on which it travels
- * (edge to connector), or 0. `tag`: own handle, comes back with each event of the flow. Returns the flow's id; never 0:
- * the number of flows is bounded by the plan's own limits. */
+/* Opens a flow to `to` with the request `m` (type is set to MSG_OPEN). `via`: the carrier flow on which it
+ * travels (edge to connector), or 0. `tag`: own handle, comes back with each event of the flow. Returns the
+ * flow's id; never 0: the number of flows is bounded by the plan's own limits. */
 uint32_t flow_open(struct outbox *out, addr_t to, uint32_t via, uint32_t tag, struct msg m);
 
 /* Sets the tag of a flow that the peer opened. */
@@ -87,8 +91,9 @@ void flow_answer(struct outbox *out, uint32_t flow, struct msg m);
 /* Sends DATA. */
 void flow_data(struct outbox *out, uint32_t flow, struct msg m);
 
-/* Sends a head and its whole body: `m.bytes` may exceed BODY_CHUNK; it is cut into head and M_BODY chunks as the header
- * of msg.h says. `open`: the head is an OPEN (an answer), otherwise DATA. m.flags MSG_LAST applies to the last chunk. */
+/* Sends a head and its whole body: `m.bytes` may exceed BODY_CHUNK; it is cut into head and M_BODY chunks as
+ * the header of msg.h says. `open`: the head is an OPEN (an answer), otherwise DATA. m.flags MSG_LAST applies
+ * to the last chunk. */
 void flow_send_whole(struct outbox *out, uint32_t flow, bool open, struct msg m);
 
 /* Grants the peer `bytes` more on this flow. */
@@ -103,5 +108,5 @@ void timer_set(struct outbox *out, nsec_t at, uint64_t token);
 /* The load is over: nothing more will come from this client (the run may end before duration + drain). */
 void load_done(struct outbox *out);
 
-/* A flow's life from a component's view ends, and its id is dead, after it: sent MSG_LAST and handled the peer's MSG_LAST
- * (either order); handled a RESET; sent one. */
+/* A flow's life from a component's view ends, and its id is dead, after it: sent MSG_LAST and handled the
+ * peer's MSG_LAST (either order); handled a RESET; sent one. */

@@ -30,7 +30,8 @@ struct outbox {
     addr_t self;
 };
 
-/* Components ------------------------------------------------------------------------------------------------ */
+/* Components ------------------------------------------------------------------------------------------------
+ */
 
 int world_new(const struct world_options *opts, struct world **ret)
 {
@@ -86,7 +87,7 @@ int world_add(struct world *w, addr_t self, struct recorder *recorder, uint32_t 
 
     if (!slot || !w->roles[ADDR_ROLE(self)]) return -ENOENT;
     if (*slot) return -EEXIST;
-    return w->roles[ADDR_ROLE(self)]->new(&env, slot);
+    return w->roles[ADDR_ROLE(self)]->new (&env, slot);
 }
 
 struct component *world_component(const struct world *w, addr_t self)
@@ -114,7 +115,8 @@ size_t world_memory(const struct world *w)
     return sum;
 }
 
-/* Flow ends ------------------------------------------------------------------------------------------------- */
+/* Flow ends -------------------------------------------------------------------------------------------------
+ */
 
 static struct flow_end *end_of(const struct world *w, uint32_t flow)
 {
@@ -246,7 +248,8 @@ void world_settle(struct world *w, void (*on_over)(void *user, uint32_t flow), v
     }
 }
 
-/* The turn --------------------------------------------------------------------------------------------------- */
+/* The turn
+ * --------------------------------------------------------------------------------------------------- */
 
 void world_handle(struct world *w, nsec_t now, const struct event *ev, struct effects *effects)
 {

@@ -1,12 +1,12 @@
 /*
- * A world: the components that live in this process (virtual time: all of them), the flows between them, and the effects
- * of a turn. Knows no driver. One turn:
+ * A world: the components that live in this process (virtual time: all of them), the flows between them, and
+ * the effects of a turn. Knows no driver. One turn:
  *
  *     world_handle(world, now, &event, &effects);   for each event of the inbox
  *     driver performs the effects
  *
- * The world owns the flow table: each end of a flow has an id of its own in the world where its component lives. A driver
- * pairs the two ends (virtual) or binds an end to a connection (live).
+ * The world owns the flow table: each end of a flow has an id of its own in the world where its component
+ * lives. A driver pairs the two ends (virtual) or binds an end to a connection (live).
  */
 #pragma once
 
@@ -43,16 +43,19 @@ extern const struct component_ops *const world_roles[ROLE_COUNT];
 struct world_options {
     const struct plan *plan;
     const struct component_ops *const *roles; /* ROLE_COUNT entries: world_roles, or a test's own */
-    uint32_t flows_max; /* limit of the flow table; exceeding it is a programmer's error of the plan's bounds: PANIC */
+    uint32_t flows_max; /* limit of the flow table; exceeding it is a programmer's error of the plan's bounds:
+                           PANIC */
 };
 
 int world_new(const struct world_options *opts, struct world **ret);
 void world_free(struct world *w);
 
-/* Makes the component `self` and gives it a recorder. -EEXIST, -ENOENT (not in the plan), -ENOMEM. No event is sent. */
+/* Makes the component `self` and gives it a recorder. -EEXIST, -ENOENT (not in the plan), -ENOMEM. No event
+ * is sent. */
 int world_add(struct world *w, addr_t self, struct recorder *recorder, uint32_t incarnation);
 
-/* The component dies with all it knows: its flow ends are over (world_settle() reports them) and it is freed. */
+/* The component dies with all it knows: its flow ends are over (world_settle() reports them) and it is freed.
+ */
 void world_remove(struct world *w, addr_t self);
 
 /* The component stays, its flows do not (EVENT_RECOVERED follows when it is back). */
@@ -63,23 +66,26 @@ struct component *world_component(const struct world *w, addr_t self);
 /* Bytes held by the flow table and by all components. */
 size_t world_memory(const struct world *w);
 
-/* Handles one event; effects are appended to `effects` in the order made. The component must be there. A MSG for a flow
- * that is over is a driver's error. */
+/* Handles one event; effects are appended to `effects` in the order made. The component must be there. A MSG
+ * for a flow that is over is a driver's error. */
 void world_handle(struct world *w, nsec_t now, const struct event *ev, struct effects *effects);
 
-/* Call after the effects of a turn were performed: tells the driver of each end that is over, in the order in which they
- * ended, and frees those that nobody holds. `on_over` may take or drop holds and read the end, and must not handle events.
+/* Call after the effects of a turn were performed: tells the driver of each end that is over, in the order in
+ * which they ended, and frees those that nobody holds. `on_over` may take or drop holds and read the end, and
+ * must not handle events.
  */
 void world_settle(struct world *w, void (*on_over)(void *user, uint32_t flow), void *user);
 
-/* Flow ends --------------------------------------------------------------------------------------------------
+/* Flow ends
+ * --------------------------------------------------------------------------------------------------
  *
- * An end lives until it is over, settled, and held by nobody. A driver holds an end while it still needs to look at it,
- * such as for each message in flight from it, so that an id is never used again while something refers to it.
+ * An end lives until it is over, settled, and held by nobody. A driver holds an end while it still needs to
+ * look at it, such as for each message in flight from it, so that an id is never used again while something
+ * refers to it.
  */
 
-/* The driver's accept: a new end at `self`, for an OPEN that came from `from`; the event to hand to world_handle() next is
- * that OPEN. `via`: this side's end of the carrier, or 0. */
+/* The driver's accept: a new end at `self`, for an OPEN that came from `from`; the event to hand to
+ * world_handle() next is that OPEN. `via`: this side's end of the carrier, or 0. */
 uint32_t world_flow_accept(struct world *w, addr_t self, addr_t from, uint32_t via);
 
 /* Ends an end from the driver's side without an event (the transport and the component both know already). */
@@ -88,9 +94,9 @@ void world_flow_over(struct world *w, uint32_t flow);
 struct flow_view {
     addr_t owner, peer; /* components; peer: who it was opened to or came from */
     uint32_t via, tag;
-    uint32_t user;      /* the driver's word */
-    bool over;          /* no event may be handed to it any more */
-    bool opened;        /* the owner opened it (otherwise: accepted) */
+    uint32_t user; /* the driver's word */
+    bool over;     /* no event may be handed to it any more */
+    bool opened;   /* the owner opened it (otherwise: accepted) */
 };
 /* Whether the id still names an end and events may be handed to it. */
 bool world_flow_alive(const struct world *w, uint32_t flow);
@@ -100,6 +106,7 @@ void world_flow_set_user(struct world *w, uint32_t flow, uint32_t user);
 void world_flow_hold(struct world *w, uint32_t flow);
 /* Frees the end when it is over and settled and this was the last hold; then `true`. */
 bool world_flow_release(struct world *w, uint32_t flow);
-/* Walks all ends in index order, starting with 0; 0 at the end. Ends that are over are included while held. */
+/* Walks all ends in index order, starting with 0; 0 at the end. Ends that are over are included while held.
+ */
 uint32_t world_flow_next(const struct world *w, uint32_t flow);
 uint32_t world_flow_count(const struct world *w);
