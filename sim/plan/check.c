@@ -71,12 +71,33 @@ static int check_load(struct context *c, const struct plan *plan)
     return r;
 }
 
+/* Copies of a turn share their steps, copies of a step their calls, and they stand side by side: a second
+ * look at what a copy shares would find nothing new, and there can be 10^8 of them. */
+static bool turn_seen(const struct plan_script *script, uint32_t i)
+{
+    return i > 0 && script->turns[i].steps == script->turns[i - 1].steps;
+}
+
+static bool step_seen(const struct plan_turn *turn, uint32_t k)
+{
+    return k > 0 && turn->steps[k].calls == turn->steps[k - 1].calls;
+}
+
+static bool step_needs_runner(const struct plan_step *step)
+{
+    for (uint32_t j = 0; j < step->call_count; j++)
+        if (step->calls[j].tool != TOOL_MCP) return true;
+    return false;
+}
+
 static bool needs_runner(const struct plan_script *script)
 {
-    for (uint32_t i = 0; i < script->turn_count; i++)
-        for (uint32_t k = 0; k < script->turns[i].step_count; k++)
-            for (uint32_t j = 0; j < script->turns[i].steps[k].call_count; j++)
-                if (script->turns[i].steps[k].calls[j].tool != TOOL_MCP) return true;
+    for (uint32_t i = 0; i < script->turn_count; i++) {
+        const struct plan_turn *turn = &script->turns[i];
+
+        for (uint32_t k = 0; !turn_seen(script, i) && k < turn->step_count; k++)
+            if (!step_seen(turn, k) && step_needs_runner(&turn->steps[k])) return true;
+    }
     return false;
 }
 
@@ -115,21 +136,30 @@ static uint64_t spilled_pieces(const struct plan *plan, const struct plan_step *
 }
 
 /* A READ call becomes as many as it takes to read back what the step before it spilled. */
+static uint32_t step_reads(const struct plan *plan, const struct plan_step *before,
+                           const struct plan_step *step)
+{
+    uint64_t pieces = spilled_pieces(plan, before), calls = 0;
+
+    for (uint32_t j = 0; j < step->call_count; j++) {
+        const struct plan_call *call = &step->calls[j];
+
+        calls += call->tool == TOOL_READ && pieces > 0 ? pieces * call->count : call->count;
+    }
+    return calls > UINT32_MAX ? UINT32_MAX : (uint32_t)calls;
+}
+
 static void count_reads(const struct plan *plan, struct plan_script *script)
 {
     for (uint32_t i = 0; i < script->turn_count; i++) {
         const struct plan_turn *turn = &script->turns[i];
 
-        for (uint32_t k = 1; k < turn->step_count; k++) {
-            uint64_t pieces = spilled_pieces(plan, &turn->steps[k - 1]), calls = 0;
+        for (uint32_t k = 1; !turn_seen(script, i) && k < turn->step_count; k++) {
+            uint32_t calls;
 
-            for (uint32_t j = 0; j < turn->steps[k].call_count; j++) {
-                const struct plan_call *call = &turn->steps[k].calls[j];
-
-                calls += call->tool == TOOL_READ && pieces > 0 ? pieces * call->count : call->count;
-            }
-            if (calls > UINT32_MAX) calls = UINT32_MAX;
-            if (calls > script->calls_max) script->calls_max = (uint32_t)calls;
+            if (k > 1 && step_seen(turn, k) && step_seen(turn, k - 1)) continue;
+            calls = step_reads(plan, &turn->steps[k - 1], &turn->steps[k]);
+            if (calls > script->calls_max) script->calls_max = calls;
         }
     }
 }

@@ -119,16 +119,11 @@ static bool below(const char *inner, const char *outer, size_t outer_length)
 static const char *find_set(const struct document *doc, const char *pointer, bool in_text)
 {
     for (size_t i = doc->options->set_count; i > 0; i--) {
-        const char *set = doc->options->sets[i - 1];
-        const char *equals = strchr(set, '=');
-        size_t length = equals ? (size_t)(equals - set) : strlen(set);
-        char head[POINTER_TEXT_MAX];
+        const char *set = doc->set_pointers ? doc->set_pointers[i - 1] : NULL;
 
-        if (below(pointer, set, length)) return set;
-        if (in_text || length >= sizeof(head) || !*pointer) continue;
-        memcpy(head, set, length);
-        head[length] = '\0';
-        if (below(head, pointer, strlen(pointer))) return set;
+        if (!set) continue;
+        if (below(pointer, set, strlen(set))) return doc->options->sets[i - 1];
+        if (!in_text && *pointer && below(set, pointer, strlen(pointer))) return doc->options->sets[i - 1];
     }
     return NULL;
 }
@@ -274,7 +269,7 @@ static const char *set_in_array(json_t *at, const char *segment, json_t *value)
     return r < 0 ? "cannot be set" : NULL;
 }
 
-static const char *set_apply(json_t *root, const char *pointer, json_t *value)
+static const char *set_apply(json_t *root, const char *pointer, json_t *value, json_t **ret_container)
 {
     char segment[SEGMENT_BYTES];
     json_t *at = root;
@@ -289,16 +284,31 @@ static const char *set_apply(json_t *root, const char *pointer, json_t *value)
         at = set_descend(at, segment, &wrong);
         if (!at) return wrong;
     }
+    *ret_container = at;
     if (json_is_object(at)) return set_in_object(at, segment, value);
     if (json_is_array(at)) return set_in_array(at, segment, value);
     return "leads through something that is neither object nor array";
 }
 
-static int document_set(struct document *doc, const char *set, struct plan_error *ret_error)
+/* Where the value went: "-" becomes the index that it got. A copy for free(). */
+static char *set_place(const char *pointer, json_t *container)
 {
-    const char *equals = strchr(set, '='), *wrong;
+    size_t length = strlen(pointer);
+    char *place;
+
+    if (!json_is_array(container) || length < 2 || strcmp(pointer + length - 2, "/-") != 0)
+        return strdup(pointer);
+    if (asprintf(&place, "%.*s%zu", (int)length - 1, pointer, json_array_size(container) - 1) < 0)
+        return NULL;
+    return place;
+}
+
+static int document_set(struct document *doc, size_t i, struct plan_error *ret_error)
+{
+    const char *set = doc->options->sets[i], *equals = strchr(set, '='), *wrong;
     CLEANUP(json_decref_p) json_t *value = NULL;
     CLEANUP(free_p) char *pointer = NULL;
+    json_t *container = NULL;
     char what[160];
 
     if (set[0] != '/' || !equals) return set_error(set, "is not of the form /json/pointer=value", ret_error);
@@ -306,8 +316,11 @@ static int document_set(struct document *doc, const char *set, struct plan_error
     if (!pointer) return -ENOMEM;
     value = set_value(equals + 1);
     if (!value) return set_error(set, "the value is no valid UTF-8", ret_error);
-    wrong = set_apply(doc->root, pointer, value);
-    if (!wrong) return 0;
+    wrong = set_apply(doc->root, pointer, value, &container);
+    if (!wrong) {
+        doc->set_pointers[i] = set_place(pointer, container);
+        return doc->set_pointers[i] ? 0 : -ENOMEM;
+    }
     snprintf(what, sizeof(what), "the pointer %s", wrong);
     return set_error(set, what, ret_error);
 }
@@ -345,7 +358,10 @@ static int syntax_error(const struct document *doc, const json_error_t *e, struc
 
     if (json_error_code(e) == json_error_out_of_memory) return -ENOMEM;
     position_pointer(doc->text, doc->length, offset, &pointer);
-    snprintf(what, sizeof(what), "not valid JSON: %s", e->text);
+    if (json_error_code(e) == json_error_null_character)
+        snprintf(what, sizeof(what), "a NUL character (\\u0000) is not allowed");
+    else
+        snprintf(what, sizeof(what), "not valid JSON: %s", e->text);
     write_error(doc, place, pointer.text, what, ret_error);
     return PLAN_E_INVALID;
 }
@@ -395,8 +411,9 @@ static int document_load(struct document *doc, struct plan_error *ret_error)
         write_error(doc, (struct place){1, 1}, "", what, ret_error);
         return PLAN_E_INVALID;
     }
-    for (size_t i = 0; r == 0 && i < doc->options->set_count; i++)
-        r = document_set(doc, doc->options->sets[i], ret_error);
+    if (r == 0) doc->set_pointers = calloc(doc->options->set_count + 1, sizeof(char *));
+    if (r == 0 && !doc->set_pointers) return -ENOMEM;
+    for (size_t i = 0; r == 0 && i < doc->options->set_count; i++) r = document_set(doc, i, ret_error);
     if (r == 0 && depth_of(doc->root, PLAN_DEPTH_MAX) > PLAN_DEPTH_MAX) {
         snprintf(what, sizeof(what), "nested deeper than %u levels", PLAN_DEPTH_MAX);
         return document_error(doc, "", false, what, ret_error);
@@ -416,6 +433,8 @@ int document_init(struct document *doc, const struct plan_load_options *options,
 
 void document_deinit(struct document *doc)
 {
+    for (size_t i = 0; doc->set_pointers && i < doc->options->set_count; i++) free(doc->set_pointers[i]);
+    free(doc->set_pointers);
     json_decref(doc->root);
     free(doc->text);
     *doc = (struct document){0};

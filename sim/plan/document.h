@@ -15,7 +15,8 @@ struct document {
     const char *name; /* of the file, for errors */
     char *text;
     size_t length;
-    json_t *root;           /* after --set */
+    json_t *root;        /* after --set */
+    char **set_pointers; /* where each --set put its value: as given, but for "-", which is a number here */
     const char *deployment; /* merged in, or NULL; a key of the root */
 };
 

@@ -123,6 +123,20 @@ static uint32_t step_calls(const struct plan_step *step)
     return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
+/* Copies of a step share their calls and stand side by side: each is looked at once. */
+static uint32_t turn_calls(const struct plan_turn *turn)
+{
+    uint32_t most = 0;
+
+    for (uint32_t k = 0; k < turn->step_count; k++) {
+        uint32_t calls =
+            k > 0 && turn->steps[k].calls == turn->steps[k - 1].calls ? 0 : step_calls(&turn->steps[k]);
+
+        if (calls > most) most = calls;
+    }
+    return most;
+}
+
 int script_finish(struct context *c, json_t *in, void *element)
 {
     struct plan_script *script = element;
@@ -139,13 +153,11 @@ int script_finish(struct context *c, json_t *in, void *element)
     for (uint32_t i = 0; i < given; i++)
         for (uint32_t k = 0; k < drafts[i].repeat; k++) script->turns[n++] = drafts[i].turn;
     script->turn_count = n;
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t k = 0; k < script->turns[i].step_count; k++) {
-            uint32_t calls = step_calls(&script->turns[i].steps[k]);
+    /* More is added for pieces that are read back, once the thresholds are known. */
+    for (uint32_t i = 0; i < given; i++) {
+        uint32_t calls = turn_calls(&drafts[i].turn);
 
-            /* More is added for pieces that are read back, once the thresholds are known. */
-            if (calls > script->calls_max) script->calls_max = calls;
-        }
+        if (calls > script->calls_max) script->calls_max = calls;
     }
     return 0;
 }

@@ -6,8 +6,6 @@
 #include "sim/base/str.h"
 #include "sim/plan/context.h"
 
-DEFINE_CLEANUP(char *, free)
-
 /* Before the tables: is it a scenario of ours, and which deployment is meant?
  * ------------------------------------ */
 
@@ -83,14 +81,13 @@ static int fail_deployment(struct context *c, const char *wanted)
 
 static int copy_dump(struct context *c, json_t *value, size_t flags, const char *end, const char **ret)
 {
-    CLEANUP(free_p) char *text = json_dumps(value, flags);
-    size_t length = text ? strlen(text) : 0, end_length = strlen(end);
+    size_t length = json_dumpb(value, NULL, 0, flags), end_length = strlen(end);
     char *copy;
 
-    if (!text) return -ENOMEM;
+    if (length == 0) return -ENOMEM;
     copy = plan_arena_alloc(c->arena, length + end_length + 1, 1);
     if (!copy) return context_full(c);
-    memcpy(copy, text, length);
+    if (json_dumpb(value, copy, length, flags) != length) return -ENOMEM;
     memcpy(copy + length, end, end_length);
     *ret = copy;
     return 0;

@@ -13,7 +13,7 @@ struct pointer {
     size_t length;
 };
 
-/* Appends one segment, escaped; a very long key is cut short and marked with "…". Returns the length before,
+/* Appends one segment, escaped; a very long key is cut short, with "…". Returns the length before,
  * for pointer_pop(). */
 size_t pointer_push(struct pointer *p, const char *key, size_t length);
 size_t pointer_push_index(struct pointer *p, size_t index);

@@ -181,21 +181,22 @@ static json_t *defs_schema(void)
     return defs;
 }
 
+static int put_json(const char *text, size_t length, void *out)
+{
+    return str_append(out, text, length) < 0 ? -1 : 0;
+}
+
 int plan_schema(struct str *out)
 {
     CLEANUP(json_decref_p) json_t *schema = json_object(), *body = table_schema(&scenario_table);
-    char *text;
 
     json_object_set_new(schema, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
     json_object_set_new(schema, "title", json_string("Windtunnel scenario, " PLAN_SCHEMA));
     json_object_update(schema, body);
     json_object_set_new(schema, "$defs", defs_schema());
-    text = json_dumps(schema, JSON_INDENT(1));
-    if (!text) return -ENOMEM;
-    str_puts(out, text);
-    str_putc(out, '\n');
-    free(text);
-    return str_error(out);
+    if (json_dump_callback(schema, put_json, out, JSON_INDENT(1)) < 0)
+        return str_error(out) ? str_error(out) : -ENOMEM;
+    return str_putc(out, '\n');
 }
 
 /* Markdown --------------------------------------------------------------------------------------------------

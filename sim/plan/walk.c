@@ -10,7 +10,8 @@
 /* Errors ----------------------------------------------------------------------------------------------------
  */
 
-static int fail_va(struct context *c, bool key, const char *format, va_list args)
+static int __attribute__((format(printf, 3, 0)))
+fail_va(struct context *c, bool key, const char *format, va_list args)
 {
     char what[PLAN_ERROR_BYTES];
 
