@@ -16,32 +16,33 @@
 
 _Static_assert(sizeof(enum arrival_process) == 4, "OPTION_WORD writes 4 bytes");
 
+static const char *const type_words[] = {
+    [OPTION_DURATION] = "a duration such as \"300ms\"",
+    [OPTION_COUNT] = "a whole number",
+    [OPTION_SIZE] = "a size such as \"64KiB\", or a whole number of bytes",
+    [OPTION_RATE] = "a rate such as \"8/s\"",
+    [OPTION_BANDWIDTH] = "a bandwidth such as \"100MB/s\", or \"unlimited\"",
+    [OPTION_SHARE] = "a share such as \"0.5%\"",
+    [OPTION_PRICE] = "a price such as \"$0.0000142\"",
+    [OPTION_DURATIONS] = "a duration such as \"300ms\", or a distribution of durations",
+    [OPTION_COUNTS] = "a whole number, or a distribution of whole numbers",
+    [OPTION_STRING] = "a string",
+    [OPTION_STRINGS] = "an array of strings",
+    [OPTION_BOOL] = "true or false",
+    [OPTION_WORD] = "one of a few words",
+    [OPTION_WORDS] = "an array of words",
+    [OPTION_REFERENCE] = "a name",
+    [OPTION_SPAN] = "two durations such as [\"1s\", \"3s\"]",
+    [OPTION_KNOTS] = "an array of knots such as [\"10s\", \"8/s\"]",
+    [OPTION_TABLE] = "an object",
+    [OPTION_MAP] = "an object",
+    [OPTION_PATCH] = "an object",
+    [OPTION_LIST] = "an array of objects",
+};
+
 const char *option_type_words(enum option_type type)
 {
-    switch (type) {
-    case OPTION_DURATION: return "a duration such as \"300ms\"";
-    case OPTION_COUNT: return "a whole number";
-    case OPTION_SIZE: return "a size such as \"64KiB\", or a whole number of bytes";
-    case OPTION_RATE: return "a rate such as \"8/s\"";
-    case OPTION_BANDWIDTH: return "a bandwidth such as \"100MB/s\", or \"unlimited\"";
-    case OPTION_SHARE: return "a share such as \"0.5%\"";
-    case OPTION_PRICE: return "a price such as \"$0.0000142\"";
-    case OPTION_DURATIONS: return "a duration such as \"300ms\", or a distribution of durations";
-    case OPTION_COUNTS: return "a whole number, or a distribution of whole numbers";
-    case OPTION_STRING: return "a string";
-    case OPTION_STRINGS: return "an array of strings";
-    case OPTION_BOOL: return "true or false";
-    case OPTION_WORD: return "one of a few words";
-    case OPTION_WORDS: return "an array of words";
-    case OPTION_REFERENCE: return "a name";
-    case OPTION_SPAN: return "two durations such as [\"1s\", \"3s\"]";
-    case OPTION_KNOTS: return "an array of knots such as [\"10s\", \"8/s\"]";
-    case OPTION_TABLE:
-    case OPTION_MAP:
-    case OPTION_PATCH: return "an object";
-    case OPTION_LIST: return "an array of objects";
-    }
-    return "a value";
+    return type_words[type];
 }
 
 /* Load ------------------------------------------------------------------------------------------------------
