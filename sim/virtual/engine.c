@@ -41,7 +41,9 @@ struct timer {
 struct end {
     nsec_t arrived_at; /* of the last message sent from here: the order of a flow is kept */
     nsec_t served_at;
-    uint32_t children_first, children_last, next_sibling; /* ends carried by this one; by the same carrier */
+    uint32_t carrier;                        /* the end that carries this one */
+    uint32_t children_first, children_last;  /* ends carried by this one, in the order of their opening */
+    uint32_t sibling_next, sibling_previous; /* ends carried by the same one */
     uint8_t cut;                                          /* nothing sent from here arrives any more */
     uint8_t reset; /* ended by a reset: its connection is not used again */
 };
@@ -95,16 +97,29 @@ static struct end *end_of(struct engine *e, uint32_t flow)
 
 static void end_begin(struct engine *e, uint32_t flow, uint32_t carrier)
 {
-    *end_of(e, flow) = (struct end){0};
-    if (carrier) {
-        struct end *c = end_of(e, carrier);
+    uint32_t last = carrier ? end_of(e, carrier)->children_last : 0;
 
-        if (c->children_last)
-            end_of(e, c->children_last)->next_sibling = flow;
-        else
-            c->children_first = flow;
-        c->children_last = flow;
-    }
+    *end_of(e, flow) = (struct end){.carrier = carrier, .sibling_previous = last};
+    if (!carrier) return;
+    if (last)
+        end_of(e, last)->sibling_next = flow;
+    else
+        end_of(e, carrier)->children_first = flow;
+    end_of(e, carrier)->children_last = flow;
+}
+
+/* Takes an end that is over off its carrier's list. */
+static void end_leave_carrier(struct engine *e, const struct end *end)
+{
+    if (!end->carrier) return;
+    if (end->sibling_previous)
+        end_of(e, end->sibling_previous)->sibling_next = end->sibling_next;
+    else
+        end_of(e, end->carrier)->children_first = end->sibling_next;
+    if (end->sibling_next)
+        end_of(e, end->sibling_next)->sibling_previous = end->sibling_previous;
+    else
+        end_of(e, end->carrier)->children_last = end->sibling_previous;
 }
 
 static struct state *state_of(struct engine *e, addr_t self)
@@ -258,13 +273,34 @@ static void perform(struct engine *e, const struct effect *ef)
     }
 }
 
+/* What an end carried ends with it. */
+static void drop_children(struct engine *e, uint32_t carrier)
+{
+    uint32_t child = end_of(e, carrier)->children_first;
+
+    while (child) {
+        struct end *c = end_of(e, child);
+        uint32_t next = c->sibling_next;
+
+        c->carrier = c->sibling_next = c->sibling_previous = 0;
+        if (!world_flow(e->world, child).over) tell(e, child, e->now, reset_msg(RESET_CARRIER));
+        child = next;
+    }
+    end_of(e, carrier)->children_first = end_of(e, carrier)->children_last = 0;
+}
+
+/* The two ends of a flow know each other until the first of them is freed: so what is on its way always finds its end. */
+static void unlink_peer(struct engine *e, const struct flow_view *v)
+{
+    if (v->user) world_flow_set_user(e->world, v->user, 0);
+}
+
 /* A flow end is over: its connection goes back to the pool or dies, what it carried dies with it. */
 static void on_over(void *user, uint32_t flow)
 {
     struct engine *e = user;
     struct flow_view v = world_flow(e->world, flow);
     struct end *end = end_of(e, flow);
-    uint32_t child = end->children_first;
 
     if (e->crashing) {
         end->reset = 1;
@@ -273,13 +309,11 @@ static void on_over(void *user, uint32_t flow)
             transmit(e, flow, e->now, &m, false);
         }
     }
-    while (child) {
-        if (!world_flow(e->world, child).over) tell(e, child, e->now, reset_msg(RESET_CARRIER));
-        child = end_of(e, child)->next_sibling;
-    }
+    drop_children(e, flow);
+    end_leave_carrier(e, end_of(e, flow));
     if (v.opened && !v.via && !end->reset && ADDR_ROLE(v.peer) != ROLE_DISK)
         network_idle(e->network, v.owner, v.peer, e->now);
-    if (v.user) world_flow_set_user(e->world, v.user, 0);
+    if (!world_flow(e->world, flow).held) unlink_peer(e, &v);
 }
 
 /* Events
@@ -324,7 +358,8 @@ static void deliver(struct engine *e, uint32_t flow, addr_t from, const struct m
 static void deliver_open(struct engine *e, uint32_t from_end, const struct flow_view *from,
                          const struct msg *m)
 {
-    uint32_t carrier = from->via ? world_flow(e->world, from->via).user : 0;
+    bool carried = from->via && world_flow_alive(e->world, from->via);
+    uint32_t carrier = carried ? world_flow(e->world, from->via).user : 0;
     uint32_t flow;
 
     if (!is_up(e, from->peer) || (from->via && !carrier)) {
@@ -412,7 +447,8 @@ static void on_message(struct engine *e, uint32_t id)
         break;
     default: deliver_transit(e, &t, &v); break;
     }
-    world_flow_release(e->world, t.end);
+    v = world_flow(e->world, t.end);
+    if (world_flow_release(e->world, t.end)) unlink_peer(e, &v);
 }
 
 static void on_timer(struct engine *e, uint32_t id)

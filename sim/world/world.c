@@ -172,6 +172,7 @@ struct flow_view world_flow(const struct world *w, uint32_t flow)
                               .tag = e->tag,
                               .user = e->user,
                               .over = e->over,
+                              .held = e->holds != 0,
                               .opened = e->opened};
 }
 
@@ -260,7 +261,9 @@ void world_handle(struct world *w, nsec_t now, const struct event *ev, struct ef
     ASSERT(c);
     if (ev->type == EVENT_MSG) {
         e = end_of(w, ev->flow);
-        ASSERT(!e->over && !e->got_last && e->owner == ev->self);
+        ASSERT(!e->over && e->owner == ev->self);
+        /* Credit and reset may follow the peer's last word. */
+        ASSERT(!e->got_last || ev->msg.type == MSG_CREDIT || ev->msg.type == MSG_RESET);
         if (ev->msg.flags & MSG_LAST) e->got_last = 1;
         /* Over before the component sees it, so that a careless answer to a dead flow is caught. */
         if (ev->msg.type == MSG_RESET || (e->got_last && e->sent_last)) end_over(w, ev->flow, e);
