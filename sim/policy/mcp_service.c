@@ -1,6 +1,5 @@
 #include "sim/policy/mcp_service.h"
 
-#include "sim/base/mix.h"
 #include "sim/base/prng.h"
 
 enum purpose { PURPOSE_SERVICE = 1, PURPOSE_OUTPUT, PURPOSE_ERROR, PURPOSE_FAULT };
@@ -14,7 +13,7 @@ void mcp_service_init(struct mcp_service *s, const struct plan_mcp *plan, uint64
 static struct prng stream(const struct mcp_service *s, const struct mcp_request *request,
                           enum purpose purpose)
 {
-    return prng_derive(s->key, mix64_chain(request->call_id, request->attempt_id), purpose);
+    return prng_derive(s->key, request->attempt_id ? request->attempt_id : request->call_id, purpose);
 }
 
 void mcp_service_draw(const struct mcp_service *s, const struct mcp_request *request, struct mcp_job *ret_job)

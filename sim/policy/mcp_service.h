@@ -25,7 +25,9 @@ struct mcp_job {
     bool fails; /* answered with an error after its service time */
 };
 
-/* What identifies the draws of a request: a retried attempt draws anew. */
+/* A request. Its draws belong to the attempt's id, which is unique over all calls: a retried attempt draws
+ * anew, and the caller may make the id the same in every deployment. Without one (0), they belong to the
+ * call. */
 struct mcp_request {
     uint64_t call_id, attempt_id;
     uint64_t output_chars;   /* wanted, unless own_output */

@@ -6,7 +6,7 @@
  * at once, as a connection's own stage does when it is registered, or at a random moment later, as the stage
  * that all connections share does: then a wait that begins before that moment still continues the series.
  *
- * Modelled on cloudflared's retry handler: see docs and connector-behaviour for the numbers.
+ * Modelled on the retry handler of cloudflared 2026.8.2.
  */
 #pragma once
 

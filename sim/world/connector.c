@@ -39,7 +39,7 @@ struct connector {
     struct component base;
     struct connector_set *set;
     struct connection *connections;
-    struct relay relay;
+    struct stream_relay relay;
     struct prng faults;
     struct connector_set_waits waits; /* already counted */
     struct outage outage;

@@ -45,7 +45,7 @@ struct edge {
     struct tunnel *tunnels;
     uint32_t carrier_count, ring; /* ring: connections of one tunnel */
     struct route *route;
-    struct relay relay;
+    struct stream_relay relay;
     struct list heard;
     struct prng faults;
     uint32_t registrations;

@@ -2,8 +2,9 @@
  * The gateway's inner half: ends the inner TLS of each tunnel stream, takes MCP calls from it one at a time,
  * and passes each on to its server.
  *
- * An answer is passed on as it comes, as long as the stream's window allows. What is beyond the window is
- * held, as a number of bytes only, and the server gets credit for no more than was passed on.
+ * An answer is passed on as it comes, as long as the caller's window allows. What is beyond the window is
+ * held, as a number of bytes only, and the server gets credit for no more than was passed on. The window
+ * holds from a stream's first CREDIT on: a caller that never grants any has none.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,9 +41,10 @@ struct stream {
     uint32_t upstream; /* 0: none */
     uint32_t server;
     uint8_t state;
-    bool peer_last; /* the caller has said all */
-    bool whole;     /* ANSWERING: the server has said all */
-    uint32_t window;
+    bool peer_last;   /* the caller has said all */
+    bool whole;       /* ANSWERING: the server has said all */
+    bool windowed;    /* the caller grants credit */
+    uint64_t unacked; /* bytes of this answer that were passed on and not credited */
     uint64_t held;
     struct msg msg; /* the call; ANSWERING: the answer's head */
 };
@@ -253,13 +255,17 @@ static void on_caller_data(struct proxy *p, nsec_t now, struct stream *s, const 
 /* Answers
  * ---------------------------------------------------------------------------------------------------- */
 
+static bool may_pass(const struct stream *s, uint32_t bytes)
+{
+    return !s->windowed || s->unacked + bytes <= WINDOW;
+}
+
 /* Passes the next `bytes` of the answer on. */
 static void pass_piece(struct stream *s, uint32_t bytes, struct outbox *out)
 {
     struct msg m = s->msg;
 
-    ASSERT(bytes <= s->window);
-    s->window -= bytes;
+    s->unacked += bytes;
     m.bytes = bytes;
     m.flags = s->whole && !s->held ? 0 : MSG_UNFINISHED;
     flow_data(out, s->flow, m);
@@ -272,7 +278,7 @@ static void pass_held(struct proxy *p, nsec_t now, struct stream *s, struct outb
     while (s->held) {
         uint32_t piece = s->held < BODY_CHUNK ? (uint32_t)s->held : BODY_CHUNK;
 
-        if (piece > s->window) return;
+        if (!may_pass(s, piece)) return;
         s->held -= piece;
         pass_piece(s, piece, out);
     }
@@ -282,7 +288,8 @@ static void pass_held(struct proxy *p, nsec_t now, struct stream *s, struct outb
 static void on_caller_credit(struct proxy *p, nsec_t now, struct stream *s, uint32_t bytes,
                              struct outbox *out)
 {
-    s->window = bytes < WINDOW - s->window ? s->window + bytes : WINDOW;
+    s->windowed = true;
+    s->unacked -= bytes < s->unacked ? bytes : s->unacked;
     if (s->state == STREAM_ANSWERING && s->held) pass_held(p, now, s, out);
 }
 
@@ -295,11 +302,10 @@ static void on_answer_piece(struct proxy *p, nsec_t now, struct stream *s, const
         s->upstream = 0;
         leave_gate(p, s, out);
     }
-    s->held += m->bytes;
-    if (s->held == m->bytes && s->held <= s->window) {
-        s->held = 0;
+    if (!s->held && may_pass(s, m->bytes))
         pass_piece(s, m->bytes, out);
-    }
+    else
+        s->held += m->bytes;
     if (s->whole && !s->held) finish(p, now, s, out);
 }
 
@@ -316,7 +322,7 @@ static void on_answer(struct proxy *p, nsec_t now, struct stream *s, const struc
     s->msg = *m;
     s->whole = false;
     s->held = 0;
-    s->window = WINDOW;
+    s->unacked = 0;
     on_answer_piece(p, now, s, m, out);
 }
 

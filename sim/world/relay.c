@@ -2,17 +2,17 @@
 
 #include "sim/base/panic.h"
 
-int relay_init(struct relay *r, uint32_t limit)
+int relay_init(struct stream_relay *r, uint32_t limit)
 {
     return slab_init(&r->pairs, sizeof(struct relay_pair), limit);
 }
 
-void relay_deinit(struct relay *r)
+void relay_deinit(struct stream_relay *r)
 {
     slab_deinit(&r->pairs);
 }
 
-struct relay_pair *relay_begin(struct relay *r, const struct event *ev, struct relay_target target,
+struct relay_pair *relay_begin(struct stream_relay *r, const struct event *ev, struct relay_target target,
                                struct outbox *out)
 {
     uint32_t id = slab_alloc(&r->pairs);
@@ -28,7 +28,7 @@ struct relay_pair *relay_begin(struct relay *r, const struct event *ev, struct r
     return p;
 }
 
-static enum relay_outcome end_pair(struct relay *r, uint32_t id, enum relay_outcome outcome,
+static enum relay_outcome end_pair(struct stream_relay *r, uint32_t id, enum relay_outcome outcome,
                                    struct relay_pair *ret_ended)
 {
     *ret_ended = *(struct relay_pair *)slab_get_unchecked(&r->pairs, id);
@@ -53,7 +53,7 @@ static enum reset_cause passed_on(enum reset_cause cause)
     }
 }
 
-static enum relay_outcome far_never_came_up(struct relay *r, uint32_t id, struct outbox *out,
+static enum relay_outcome far_never_came_up(struct stream_relay *r, uint32_t id, struct outbox *out,
                                             struct relay_pair *ret_ended)
 {
     struct relay_pair *p = slab_get_unchecked(&r->pairs, id);
@@ -66,7 +66,7 @@ static enum relay_outcome far_never_came_up(struct relay *r, uint32_t id, struct
     return p->near_last ? end_pair(r, id, RELAY_REFUSED, ret_ended) : RELAY_GOES_ON;
 }
 
-static enum relay_outcome on_reset(struct relay *r, const struct event *ev, struct outbox *out,
+static enum relay_outcome on_reset(struct stream_relay *r, const struct event *ev, struct outbox *out,
                                    struct relay_pair *ret_ended)
 {
     struct relay_pair *p = slab_get_unchecked(&r->pairs, ev->tag);
@@ -97,7 +97,7 @@ static void pass_on(struct relay_pair *p, const struct event *ev, struct outbox 
     }
 }
 
-enum relay_outcome relay_handle(struct relay *r, const struct event *ev, struct outbox *out,
+enum relay_outcome relay_handle(struct stream_relay *r, const struct event *ev, struct outbox *out,
                                 struct relay_pair *ret_ended)
 {
     struct relay_pair *p = slab_get(&r->pairs, ev->tag);
@@ -114,7 +114,7 @@ enum relay_outcome relay_handle(struct relay *r, const struct event *ev, struct 
     return end_pair(r, ev->tag, RELAY_CLOSED, ret_ended);
 }
 
-void relay_cut_all(struct relay *r, struct outbox *out,
+void relay_cut_all(struct stream_relay *r, struct outbox *out,
                    void (*on_end)(void *user, const struct relay_pair *pair), void *user)
 {
     slab_for_each(id, &r->pairs)

@@ -28,7 +28,7 @@ struct relay_pair {
     bool answered, refused, near_last, far_last;
 };
 
-struct relay {
+struct stream_relay {
     struct slab pairs;
 };
 
@@ -41,8 +41,8 @@ enum relay_outcome {
 };
 
 /* `limit` pairs at most. 0 or -ENOMEM. */
-int relay_init(struct relay *r, uint32_t limit);
-void relay_deinit(struct relay *r);
+int relay_init(struct stream_relay *r, uint32_t limit);
+void relay_deinit(struct stream_relay *r);
 
 struct relay_target {
     addr_t to;
@@ -51,19 +51,19 @@ struct relay_target {
 
 /* Makes a pair for the flow that came with `ev`: opens the far flow with the same request. NULL at the limit:
  * then nothing happened. The caller sets the words of the pair. */
-struct relay_pair *relay_begin(struct relay *r, const struct event *ev, struct relay_target target,
+struct relay_pair *relay_begin(struct stream_relay *r, const struct event *ev, struct relay_target target,
                                struct outbox *out);
 
 /* Handles a message on one of a pair's flows. When the pair ends, it is freed, and `ret_ended` is a copy of
  * it. A tag that is no pair is ignored (RELAY_GOES_ON). */
-enum relay_outcome relay_handle(struct relay *r, const struct event *ev, struct outbox *out,
+enum relay_outcome relay_handle(struct stream_relay *r, const struct event *ev, struct outbox *out,
                                 struct relay_pair *ret_ended);
 
 /* Resets both flows of every pair, and frees them. `on_end` (may be NULL) is called for each. */
-void relay_cut_all(struct relay *r, struct outbox *out,
+void relay_cut_all(struct stream_relay *r, struct outbox *out,
                    void (*on_end)(void *user, const struct relay_pair *pair), void *user);
 
-static inline uint32_t relay_count(const struct relay *r)
+static inline uint32_t relay_count(const struct stream_relay *r)
 {
     return slab_count(&r->pairs);
 }

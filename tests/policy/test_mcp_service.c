@@ -75,6 +75,14 @@ START_TEST(draws_belong_to_the_request)
     ck_assert_uint_ne(a.service_ns, b.service_ns);
     mcp_service_draw(&other, &request, &b);
     ck_assert_uint_ne(a.service_ns, b.service_ns);
+    /* The call's id changes nothing, unless there is no other. */
+    retry = request;
+    retry.call_id = 77;
+    mcp_service_draw(&s, &retry, &b);
+    ck_assert_uint_eq(a.service_ns, b.service_ns);
+    retry.attempt_id = 0;
+    mcp_service_draw(&s, &retry, &b);
+    ck_assert_uint_ne(a.service_ns, b.service_ns);
 
     request.own_output = false;
     request.output_chars = 12345;
@@ -94,7 +102,7 @@ START_TEST(errors_and_faults_have_their_shares)
 
     mcp_service_init(&s, &plan, 1, 2);
     for (int i = 0; i < n; i++) {
-        struct mcp_request request = {.call_id = i, .attempt_id = 1};
+        struct mcp_request request = {.call_id = 3, .attempt_id = i + 1};
         struct mcp_job job;
         bool fault = mcp_service_fault_hits(&s, &request, 400000);
 

@@ -115,21 +115,42 @@ START_TEST(passes_a_body_on_as_it_comes)
 }
 END_TEST
 
+/* The server answers call `id` with 40 pieces of 64 KiB; the first is the head's. */
+static void answer_large(struct stage *st, uint32_t up, uint64_t id)
+{
+    struct msg m = result(id, BODY_CHUNK, MSG_UNFINISHED);
+
+    stage_answer(st, up, m);
+    m.kind = M_BODY;
+    for (uint32_t i = 1; i < 40; i++) {
+        if (i == 39) m.flags = MSG_LAST;
+        stage_data(st, up, m);
+    }
+}
+
+START_TEST(a_caller_without_credit_has_no_window)
+{
+    struct stage *st = proxy();
+    uint32_t flow = stream(st), up;
+
+    call(st, flow, 1, 0);
+    up = upstream(st, 1, 0);
+    answer_large(st, up, 1);
+    ck_assert_uint_eq(marks(st, 1, MARK_GATEWAY_OUT), 1);
+    stage_end(st, EVENT_END);
+}
+END_TEST
+
 START_TEST(holds_what_is_beyond_the_window)
 {
     struct stage *st = proxy();
     uint32_t flow = stream(st), up, chunks = 40; /* of 64 KiB: 2.5 MiB; the window is 1 MiB */
     uint64_t passed = 0, credited = 0;
-    struct msg m = result(1, BODY_CHUNK, MSG_UNFINISHED);
 
+    stage_credit(st, flow, 1);
     call(st, flow, 1, 0);
     up = upstream(st, 1, 0);
-    stage_answer(st, up, m);
-    m.kind = M_BODY;
-    for (uint32_t i = 1; i < chunks; i++) {
-        if (i == chunks - 1) m.flags = MSG_LAST;
-        stage_data(st, up, m);
-    }
+    answer_large(st, up, 1);
     while (!stage_quiet(st)) {
         struct effect ef = stage_next(st);
 
@@ -337,6 +358,7 @@ int main(void)
 
     tcase_add_test(tc, passes_calls_to_their_servers);
     tcase_add_test(tc, passes_a_body_on_as_it_comes);
+    tcase_add_test(tc, a_caller_without_credit_has_no_window);
     tcase_add_test(tc, holds_what_is_beyond_the_window);
     tcase_add_test(tc, a_dead_server_is_502);
     tcase_add_test(tc, knows_its_routes);
