@@ -78,19 +78,13 @@ START_TEST(queues_in_order_and_sheds)
 }
 END_TEST
 
-/* A request that may still be cancelled. */
-static uint32_t ask_openly(struct stage *st, uint64_t id)
-{
-    return stage_open(st, PROXY, 0, (struct msg){.kind = M_MCP_CALL, .a = id * 10, .d = id});
-}
-
 START_TEST(a_cancelled_request_frees_its_place)
 {
     struct stage *st = stage_new();
     uint32_t flows[4];
 
     stage_add(st, SELF);
-    for (uint32_t i = 0; i < 4; i++) flows[i] = ask_openly(st, i);
+    for (uint32_t i = 0; i < 4; i++) flows[i] = ask(st, i, 0);
     stage_reset(st, flows[2], RESET_CANCEL); /* waits */
     stage_until(st, 4 * MS);
     stage_reset(st, flows[0], RESET_CANCEL); /* is served: number 3 begins now */
@@ -114,7 +108,7 @@ START_TEST(a_stale_timer_ends_nobody_else)
     stage_add(st, SELF);
     /* So often that the slot's ids come round: the timer of the first finds the id of the last. */
     for (int i = 0; i < 256; i++) {
-        flow = ask_openly(st, 1);
+        flow = ask(st, 1, 0);
         if (i < 255) {
             stage_reset(st, flow, RESET_CANCEL);
             st->timer_count = 1;
