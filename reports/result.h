@@ -132,7 +132,7 @@ struct result_call {
 
 /* One metric in one interval. */
 struct result_cut {
-    uint32_t interval; /* index into result.interval_ends_ns */
+    nsec_t start_ns; /* of the interval */
     uint64_t count;
     uint64_t p50_ns, p99_ns, max_ns; /* FIGURE_NONE where too few samples */
 };
