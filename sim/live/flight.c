@@ -14,7 +14,8 @@
 static const char magic[8] = {'W', 'T', 'F', 'L', 'I', 'G', 'H', 'T'};
 
 enum frame { FRAME_HEADER = 1, FRAME_TURN, FRAME_EFFECTS, FRAME_CRASHED, FRAME_ADDED };
-enum { FRAME_HEAD = 8, FRAME_TAIL = 4, FRAME_MAX = 64 << 20 };
+/* The head has a check sum of its own, so that a wrong length is not taken for a log that was cut off. */
+enum { FRAME_HEAD = 12, FRAME_TAIL = 4, FRAME_MAX = 64 << 20 };
 
 /* A frame and the bytes of one event: see put_event(). */
 enum { EVENT_BYTES = 1 + 4 + 4 + 4 + 8 + 1 + 1 + 2 + 4 + 5 * 8 };
@@ -48,15 +49,21 @@ static void frame_begin(struct flight_writer *w, enum frame type)
 {
     w->frame_at = w->out.len;
     put(w, type, 4);
-    put(w, 0, 4);
+    put(w, 0, 8);
+}
+
+static void put_at(struct flight_writer *w, size_t at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++) w->out.items[at + i] = (uint8_t)(value >> (8 * i));
 }
 
 static void frame_end(struct flight_writer *w)
 {
-    size_t length = w->out.len - w->frame_at - FRAME_HEAD;
+    size_t at = w->frame_at, length = w->out.len - at - FRAME_HEAD;
 
-    for (int i = 0; i < 4; i++) w->out.items[w->frame_at + 4 + i] = (uint8_t)(length >> (8 * i));
-    put(w, crc32c(0, w->out.items + w->frame_at, FRAME_HEAD + length), 4);
+    put_at(w, at + 4, (uint32_t)length);
+    put_at(w, at + 8, crc32c(0, w->out.items + at, 8));
+    put(w, crc32c(0, w->out.items + at, FRAME_HEAD + length), 4);
 }
 
 static void flush(struct flight_writer *w)
@@ -280,7 +287,7 @@ static int frame_at(const struct flight_log *log, size_t at, enum frame *ret_typ
 
     if (log->size - at < FRAME_HEAD) return -ENODATA;
     length = word_at(log->bytes + at + 4);
-    if (length > FRAME_MAX) return -EBADMSG;
+    if (length > FRAME_MAX || crc32c(0, log->bytes + at, 8) != word_at(log->bytes + at + 8)) return -EBADMSG;
     if (log->size - at < FRAME_HEAD + (size_t)length + FRAME_TAIL) return -ENODATA;
     if (crc32c(0, log->bytes + at, FRAME_HEAD + length) != word_at(log->bytes + at + FRAME_HEAD + length))
         return -EBADMSG;
