@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "sim/base/cleanup.h"
 #include "sim/base/nsec.h"
 #include "sim/base/str.h"
 
