@@ -88,7 +88,8 @@ void runner_session_event(struct runner *r, struct slot *s, nsec_t now, const st
 
     if (live ? idle >= 0 : over) worker_on_event(&s->worker, now, idle > 0, over);
     if (!live && idle >= 0) s->history_idle = idle > 0;
-    if (kind == EV_USER_TOOL_RESULT) {
+    if (kind == EV_USER_TOOL_RESULT &&
+        !worker_serves(&s->worker)) { /* once it serves, no call is held back */
         runner_call_answered(r, s, m->c);
     } else if (kind == EV_AGENT_TOOL_USE && s->worker.state == WORKER_SERVING) {
         id = note_call(r, s, m);
