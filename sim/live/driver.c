@@ -375,14 +375,20 @@ void driver_settle(struct driver *d)
 /* Components
  * ------------------------------------------------------------------------------------------------- */
 
-int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
+int driver_attach(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
 {
     int r = world_add(d->world, self, recorder, incarnation);
 
-    if (r < 0) return r;
-    d->recorders[ADDR_ROLE(self)][ADDR_ORDINAL(self)] = recorder;
-    queue_event(d, EVENT_START, self, 0);
-    return 0;
+    if (r == 0) d->recorders[ADDR_ROLE(self)][ADDR_ORDINAL(self)] = recorder;
+    return r;
+}
+
+int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
+{
+    int r = driver_attach(d, self, recorder, incarnation);
+
+    if (r == 0) queue_event(d, EVENT_START, self, 0);
+    return r;
 }
 
 int driver_recover(struct driver *d, addr_t self)

@@ -76,8 +76,9 @@ void driver_free(struct driver *d);
 /* Makes a component and queues its EVENT_START. Errors of world_add(). */
 int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation);
 
-/* Takes over a world whose components were rebuilt from a journal, in place of driver_add(); queues
- * EVENT_RECOVERED for `self`. */
+/* Makes a component without its EVENT_START: its state is about to be rebuilt in driver_world() from a journal, with nothing
+ * performed; driver_recover() then drops the flows that the journal made and queues EVENT_RECOVERED. */
+int driver_attach(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation);
 int driver_recover(struct driver *d, addr_t self);
 
 /* An in-process kill: the component hears EVENT_CRASH and is gone; its wires are told RESET then `over`. */

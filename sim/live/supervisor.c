@@ -48,7 +48,7 @@ struct supervisor {
     struct str *error;
     struct running *children;
     struct pollfd *fds; /* one for each child, and the signals' */
-    uint32_t *incarnations[ROLE_COUNT];
+    uint32_t restarts; /* so far: the incarnation of what is started next, unique in the run */
     VEC(struct recorder *) recorders;
     VEC(struct action) actions;
     size_t next_action, recorder_bytes;
@@ -139,7 +139,7 @@ static void child_process(struct supervisor *s, struct running *c, int fd, pid_t
     for (size_t i = 0; i < s->opts->layout->process_count; i++) {
         if (s->children[i].fd >= 0) close(s->children[i].fd);
     }
-    _exit(s->opts->child_main(s->opts->user, &child));
+    _exit(s->opts->child_main(s->opts->child_user, &child));
 }
 
 static void child_start(struct supervisor *s, struct running *c)
@@ -166,7 +166,7 @@ static void child_start(struct supervisor *s, struct running *c)
     }
     c->fd = fds[0];
     c->state = CHILD_STARTING;
-    c->incarnation++;
+
 }
 
 static bool keeps_state(const struct supervisor *s, const struct running *c)
@@ -361,14 +361,14 @@ static void bring_up(struct supervisor *s, struct running *c, nsec_t at)
 
     if (count_hit(s, p, at, true) == 0) return;
     if (c->state == CHILD_KILLED) {
+        c->incarnation = ++s->restarts;
         child_start(s, c);
         return;
     }
     for (size_t i = 0; i < p->component_count; i++) {
         addr_t component = p->components[i];
         if (!killed_at(s, at, true, component)) continue;
-        say(c, "start %" PRIu32 " %" PRIu32, component,
-            ++s->incarnations[ADDR_ROLE(component)][ADDR_ORDINAL(component)]);
+        say(c, "start %" PRIu32 " %" PRIu32, component, ++s->restarts);
     }
 }
 
@@ -489,10 +489,6 @@ static int supervisor_init(struct supervisor *s)
     s->fds = calloc(n + 1, sizeof *s->fds);
     if (!s->children || !s->fds) return -ENOMEM;
     for (size_t i = 0; i < n; i++) s->children[i].fd = -1;
-    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
-        s->incarnations[role] = calloc(plan_instances(s->opts->plan, role) + 1, sizeof(uint32_t));
-        if (!s->incarnations[role]) return -ENOMEM;
-    }
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     sigaddset(&mask, SIGINT);
@@ -547,7 +543,6 @@ void supervisor_free(struct supervisor *s)
     vec_for_each(r, &s->recorders) munmap(*r, s->recorder_bytes);
     vec_deinit(&s->recorders);
     vec_deinit(&s->actions);
-    for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) free(s->incarnations[role]);
     free(s->children);
     free(s->fds);
     if (s->signal_fd >= 0) close(s->signal_fd);

@@ -31,7 +31,8 @@ struct supervisor_options {
     const struct plan *plan;
     const struct layout *layout;
     /* The child's program: runs in the forked process until "exit" and returns its exit code. */
-    int (*child_main)(void *user, const struct child *child);
+    int (*child_main)(void *child_user, const struct child *child);
+    void *child_user;
     /* Called at each interval; false interrupts the run. `recorders` are those of all incarnations so far. */
     bool (*on_interval)(void *user, nsec_t now, const struct recorder *const *recorders, size_t count);
     void *user;

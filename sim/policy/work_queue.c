@@ -257,10 +257,11 @@ static void workers_forget_old(struct work_queue *q, nsec_t now)
 
 static void worker_seen(struct work_queue *q, nsec_t now, uint64_t id, uint32_t environment)
 {
-    uint32_t *bucket = worker_bucket(q, id, environment), ref = *bucket;
+    uint32_t *bucket = worker_bucket(q, id, environment), ref;
     struct worker *worker;
 
-    workers_forget_old(q, now);
+    workers_forget_old(q, now); /* may forget this very worker */
+    ref = *bucket;
     while (ref && (worker_of(q, ref)->id != id || worker_of(q, ref)->environment != environment))
         ref = worker_of(q, ref)->hash_next;
     if (ref) {

@@ -1,0 +1,97 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sim/cmd/measured.h"
+#include "sim/cmd/role.h"
+#include "sim/live/supervisor.h"
+
+/* What a folder of the run holds besides spilled files, to be removed with it. */
+static void remove_directory(const char *directory)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/journal", directory);
+    unlink(path);
+    if (rmdir(directory) < 0 && errno != ENOENT) fprintf(stderr, "%s: cannot be removed: %s\n", directory, strerror(errno));
+}
+
+struct live_watch {
+    const struct watcher *watcher;
+    struct interval_series *series;
+};
+
+static bool on_interval(void *user, nsec_t now, const struct recorder *const *recorders, size_t count)
+{
+    struct live_watch *w = user;
+
+    interval_cut(w->series, recorders, count, now);
+    return !w->watcher->interval || w->watcher->interval(w->watcher->user, now, recorders, count);
+}
+
+static int prepare(struct live_run *run, struct layout **layout, char failure[512])
+{
+    int r = layout_new(run->plan, (unsigned)getpid(), layout);
+
+    snprintf(run->directory, sizeof run->directory, "/tmp/windtunnel-XXXXXX");
+    if (r == 0 && !mkdtemp(run->directory)) {
+        r = -errno;
+        run->directory[0] = '\0';
+        snprintf(failure, 512, "/tmp: no folder can be made for the run: %s", strerror(-r));
+    }
+    if (r == 0 && run->flight && mkdir(run->flight, 0777) < 0 && errno != EEXIST) {
+        r = -errno;
+        snprintf(failure, 512, "--flight %s: %s", run->flight, strerror(-r));
+    }
+    if (r == 0) r = run_certs_new(run->plan, &run->certs);
+    return r;
+}
+
+static int supervise(struct live_run *run, const struct watcher *w, struct measured *ret)
+{
+    struct live_watch watch = {.watcher = w, .series = ret->series};
+    struct supervisor_options o = {
+        .plan = run->plan, .layout = run->layout, .child_main = role_main, .on_interval = on_interval, .user = NULL};
+    struct supervisor_result result = {0};
+    struct supervisor *s = NULL;
+    struct str error = STR_INIT(480);
+    const struct recorder *const *recorders;
+    size_t count;
+    int r;
+
+    o.child_user = run;
+    o.user = &watch;
+    r = supervisor_run(&o, &s, &result, &error);
+    if (r < 0) snprintf(ret->failure, sizeof ret->failure, "%s", str_text(&error));
+    str_deinit(&error);
+    ret->interrupted = result.interrupted;
+    if (s) {
+        recorders = supervisor_recorders(s, &count);
+        r = measured_finish(ret, run->plan, recorders, count, result.end_ns);
+    }
+    supervisor_free(s);
+    return r;
+}
+
+int measure_live(const struct plan *plan, const struct watcher *w, const char *flight, const char *name,
+                 struct measured *ret)
+{
+    struct live_run run = {.plan = plan, .flight = flight, .name = name};
+    struct layout *layout = NULL;
+    int r;
+
+    *ret = (struct measured){0};
+    r = measured_series_new(plan, &ret->series);
+    if (r == 0) r = prepare(&run, &layout, ret->failure);
+    run.layout = layout;
+    if (r == 0) r = supervise(&run, w, ret);
+    if (r < 0 && !ret->failure[0]) snprintf(ret->failure, sizeof ret->failure, "the run cannot be set up: %s", strerror(-r));
+    if (run.directory[0]) remove_directory(run.directory);
+    run_certs_deinit(&run.certs);
+    layout_free(layout);
+    return r;
+}

@@ -1,0 +1,286 @@
+#include "sim/cmd/role.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/base/slab.h"
+#include "sim/cmd/commands.h"
+#include "sim/cmd/role_surfaces.h"
+#include "sim/live/child.h"
+#include "sim/live/driver.h"
+#include "sim/live/flight.h"
+#include "sim/live/relay.h"
+#include "sim/live/tcp.h"
+#include "sim/plan/parse.h"
+#include "sim/record/recorder.h"
+
+enum { FLOWS_MAX = 1 << 20 };
+
+/* glibc gives large blocks back to the kernel at once and faults them in again: with streams' buffers that costs half of the
+ * throughput (docs/PERFORMANCE.md). */
+static void keep_memory(void)
+{
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_MMAP_THRESHOLD, 64 << 20);
+}
+
+struct role {
+    const struct live_run *run;
+    const struct child *child;
+    struct event_base *base;
+    struct driver *driver;
+    struct role_surfaces *surfaces;
+    struct child_link *link;
+    struct relay **relays;
+    struct flight_writer *flight, *journal;
+    char journal_path[512];
+    bool ended;
+    int exit_code;
+};
+
+static void fail(struct role *r, const char *what)
+{
+    char line[1024];
+
+    snprintf(line, sizeof line, "error %s", what);
+    child_say(r->link, line);
+    r->exit_code = EXIT_BROKEN;
+    event_base_loopbreak(r->base);
+}
+
+/* Logs ------------------------------------------------------------------------------------------------------------ */
+
+static bool keeps_journal(const struct role *r)
+{
+    const struct process *p = r->child->process;
+
+    return r->run->plan->orchestrator.durable && p->component_count && ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
+}
+
+static void on_turn(void *user, nsec_t now, const struct event *events, size_t count)
+{
+    struct role *r = user;
+
+    if (r->flight) flight_turn(r->flight, now, events, count);
+    if (r->journal) flight_turn(r->journal, now, events, count);
+    if (r->journal && flight_error(r->journal)) fail(r, "the journal cannot be written");
+}
+
+static void on_effects(void *user, nsec_t now, const struct effect *effects, size_t count)
+{
+    struct role *r = user;
+
+    if (r->flight && count) flight_effects(r->flight, effects, count);
+    if (r->flight && flight_error(r->flight)) fail(r, "the flight log cannot be written: is the disk full?");
+}
+
+static struct flight_header log_header(const struct role *r)
+{
+    return (struct flight_header){.build = windtunnel_build,
+                                  .document = plan_resolved(r->run->plan),
+                                  .name = r->run->name,
+                                  .deployment = r->run->plan->deployment,
+                                  .seed = r->run->plan->seed,
+                                  .replicate = r->run->plan->replicate,
+                                  .incarnation = r->child->incarnation,
+                                  .components = r->child->process->components,
+                                  .component_count = r->child->process->component_count};
+}
+
+static int open_flight(struct role *r)
+{
+    struct flight_header h = log_header(r);
+    char path[4096];
+
+    if (!r->run->flight || h.component_count == 0) return 0;
+    snprintf(path, sizeof path, "%s/%s.%u.flight", r->run->flight, r->child->process->name, r->child->incarnation);
+    return flight_create(path, &h, &r->flight);
+}
+
+/* Components ------------------------------------------------------------------------------------------------------ */
+
+/* Brings a killed orchestrator back: its journal, replayed without recording, is its state. */
+static int recover(struct role *r)
+{
+    const struct process *p = r->child->process;
+    struct str error = STR_INIT(4096);
+    struct flight_replayed done;
+    struct flight_log *log;
+    int x = flight_read(r->journal_path, &log, &error);
+
+    if (x == 0) {
+        recorder_set_enabled(r->child->recorder, false);
+        x = driver_attach(r->driver, p->components[0], r->child->recorder, 0);
+        if (x == 0) x = flight_replay(log, driver_world(r->driver), r->child->recorder, &done, &error);
+        recorder_set_enabled(r->child->recorder, true);
+        flight_log_free(log);
+    }
+    if (x == 0) x = driver_recover(r->driver, p->components[0]);
+    if (x == 0) x = flight_append(r->journal_path, &r->journal);
+    if (x < 0) fail(r, str_len(&error) ? str_text(&error) : strerror(-x));
+    str_deinit(&error);
+    return x;
+}
+
+static int start_components(struct role *r)
+{
+    const struct process *p = r->child->process;
+    struct flight_header h = log_header(r);
+    int x = 0;
+
+    if (keeps_journal(r) && r->child->incarnation > 0) return recover(r);
+    if (keeps_journal(r)) x = flight_create(r->journal_path, &h, &r->journal);
+    for (size_t i = 0; x == 0 && i < p->component_count; i++)
+        x = driver_add(r->driver, p->components[i], r->child->recorder, r->child->incarnation);
+    return x;
+}
+
+/* The relay -------------------------------------------------------------------------------------------------------- */
+
+static int open_relays(struct role *r)
+{
+    const struct layout *l = r->run->layout;
+    int x = 0;
+
+    if (r->child->process->component_count) return 0;
+    r->relays = calloc(l->relayed_count, sizeof *r->relays);
+    if (!r->relays) return -ENOMEM;
+    for (size_t i = 0; x == 0 && i < l->relayed_count; i++) {
+        char listen[LAYOUT_ADDRESS_MAX], target[LAYOUT_ADDRESS_MAX];
+        struct relay_options o = {.base = r->base,
+                                  .plan = r->run->plan,
+                                  .link = l->relayed[i].link,
+                                  .from = l->relayed[i].from,
+                                  .to = l->relayed[i].to,
+                                  .listen = listen,
+                                  .target = target};
+
+        layout_relay_address(l, i, listen);
+        layout_address(l, o.to, l->relayed[i].port, target);
+        x = relay_new(&o, &r->relays[i]);
+    }
+    return x;
+}
+
+static void close_relays(struct role *r)
+{
+    for (size_t i = 0; r->relays && i < r->run->layout->relayed_count; i++)
+        relay_free(r->relays[i]);
+    free(r->relays);
+}
+
+/* The supervisor's words -------------------------------------------------------------------------------------------- */
+
+static void on_go(void *user, uint64_t epoch_ns, uint64_t wall_offset_ns)
+{
+    struct role *r = user;
+    int x;
+
+    driver_set_clock(r->driver, epoch_ns, wall_offset_ns);
+    for (size_t i = 0; r->relays && i < r->run->layout->relayed_count; i++)
+        relay_start(r->relays[i], epoch_ns);
+    x = start_components(r);
+    if (x < 0) fail(r, strerror(-x));
+}
+
+static void on_crash(void *user, addr_t component)
+{
+    struct role *r = user;
+
+    if (r->flight) flight_crashed(r->flight, driver_now(r->driver), component);
+    driver_crash(r->driver, component);
+}
+
+static void on_start(void *user, addr_t component, uint32_t incarnation)
+{
+    struct role *r = user;
+
+    if (driver_add(r->driver, component, r->child->recorder, incarnation) < 0) fail(r, "a component cannot be started again");
+    if (r->flight) flight_added(r->flight, component, incarnation);
+}
+
+static void on_end(void *user)
+{
+    struct role *r = user;
+
+    driver_tell_all(r->driver, EVENT_END);
+    driver_settle(r->driver);
+    r->ended = true;
+    child_say(r->link, "ended");
+}
+
+static void on_exit_word(void *user)
+{
+    struct role *r = user;
+
+    event_base_loopbreak(r->base);
+}
+
+static void on_done(void *user)
+{
+    struct role *r = user;
+
+    child_say(r->link, "done");
+}
+
+static const struct child_handler handler = {
+    .go = on_go, .crash = on_crash, .start = on_start, .end = on_end, .exit = on_exit_word};
+
+/* ------------------------------------------------------------------------------------------------------------------- */
+
+static int role_init(struct role *r, struct str *error)
+{
+    struct driver_options o = {.plan = r->run->plan,
+                               .flows_max = FLOWS_MAX,
+                               .on_turn = on_turn,
+                               .on_effects = on_effects,
+                               .on_done = on_done,
+                               .user = r};
+    int x = tcp_base_new(&r->base);
+
+    if (x < 0) return x;
+    o.base = r->base;
+    if ((x = driver_new(&o, &r->driver)) < 0) return x;
+    if ((x = child_link_new(r->base, r->child->control_fd, &handler, r, &r->link)) < 0) return x;
+    if ((x = open_flight(r)) < 0) {
+        str_appendf(error, "%s: %s", r->run->flight, strerror(-x));
+        return x;
+    }
+    if ((x = open_relays(r)) < 0) return x;
+    return role_surfaces_new(r->run, r->child, r->driver, &r->surfaces, error);
+}
+
+static void role_deinit(struct role *r)
+{
+    driver_free(r->driver);
+    role_surfaces_free(r->surfaces);
+    close_relays(r);
+    flight_close(r->flight);
+    flight_close(r->journal);
+    child_link_free(r->link);
+    if (r->base) event_base_free(r->base);
+}
+
+int role_main(void *live_run, const struct child *child)
+{
+    struct role r = {.run = live_run, .child = child};
+    struct str error = STR_INIT(1024);
+    int x;
+
+    keep_memory();
+    snprintf(r.journal_path, sizeof r.journal_path, "%s/journal", r.run->directory);
+    x = role_init(&r, &error);
+    if (x < 0 && r.link) fail(&r, str_len(&error) ? str_text(&error) : strerror(-x));
+    str_deinit(&error);
+    if (x == 0) {
+        child_say(r.link, "ready");
+        event_base_loop(r.base, EVLOOP_NO_EXIT_ON_EMPTY);
+    }
+    role_deinit(&r);
+    return x < 0 ? EXIT_BROKEN : r.exit_code;
+}

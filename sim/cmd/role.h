@@ -1,0 +1,32 @@
+/* One process of a live run: its surfaces, its components, and its life by the supervisor's word. */
+#pragma once
+
+#include "sim/live/certs.h"
+#include "sim/live/layout.h"
+#include "sim/live/supervisor.h"
+
+/* Certificates of a run, made before the first process starts. */
+struct run_certs {
+    struct cert *outer_ca;     /* of the edge, and of those who may open streams at it */
+    struct cert *edge;         /* the edge's server certificate */
+    struct cert *orchestrator; /* the orchestrator's client certificate */
+    struct cert *tunnel_ca;    /* registered on every tunnel */
+    struct cert **proxies;     /* the inner server certificate of each tunnel */
+    uint32_t proxy_count;
+};
+
+int run_certs_new(const struct plan *plan, struct run_certs *ret);
+void run_certs_deinit(struct run_certs *c);
+
+/* What all processes of a run share. */
+struct live_run {
+    const struct plan *plan;
+    const struct layout *layout;
+    struct run_certs certs;
+    const char *flight;  /* folder of flight logs, or NULL */
+    const char *name;    /* the scenario's */
+    char directory[256]; /* of this run alone: journals, spilled files */
+};
+
+/* The child_main of the supervisor. Returns the exit code. */
+int role_main(void *live_run, const struct child *child);
