@@ -17,7 +17,8 @@ static void remove_directory(const char *directory)
 
     snprintf(path, sizeof path, "%s/journal", directory);
     unlink(path);
-    if (rmdir(directory) < 0 && errno != ENOENT) fprintf(stderr, "%s: cannot be removed: %s\n", directory, strerror(errno));
+    if (rmdir(directory) < 0 && errno != ENOENT)
+        fprintf(stderr, "%s: cannot be removed: %s\n", directory, strerror(errno));
 }
 
 struct live_watch {
@@ -54,8 +55,11 @@ static int prepare(struct live_run *run, struct layout **layout, char failure[51
 static int supervise(struct live_run *run, const struct watcher *w, struct measured *ret)
 {
     struct live_watch watch = {.watcher = w, .series = ret->series};
-    struct supervisor_options o = {
-        .plan = run->plan, .layout = run->layout, .child_main = role_main, .on_interval = on_interval, .user = NULL};
+    struct supervisor_options o = {.plan = run->plan,
+                                   .layout = run->layout,
+                                   .child_main = role_main,
+                                   .on_interval = on_interval,
+                                   .user = NULL};
     struct supervisor_result result = {0};
     struct supervisor *s = NULL;
     struct str error = STR_INIT(480);
@@ -89,7 +93,8 @@ int measure_live(const struct plan *plan, const struct watcher *w, const char *f
     if (r == 0) r = prepare(&run, &layout, ret->failure);
     run.layout = layout;
     if (r == 0) r = supervise(&run, w, ret);
-    if (r < 0 && !ret->failure[0]) snprintf(ret->failure, sizeof ret->failure, "the run cannot be set up: %s", strerror(-r));
+    if (r < 0 && !ret->failure[0])
+        snprintf(ret->failure, sizeof ret->failure, "the run cannot be set up: %s", strerror(-r));
     if (run.directory[0]) remove_directory(run.directory);
     run_certs_deinit(&run.certs);
     layout_free(layout);

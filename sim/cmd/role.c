@@ -21,15 +21,15 @@
 
 enum { FLOWS_MAX = 1 << 20 };
 
-/* glibc gives large blocks back to the kernel at once and faults them in again: with streams' buffers that costs half of the
- * throughput (docs/PERFORMANCE.md). */
+/* glibc gives large blocks back to the kernel at once and faults them in again: with streams' buffers that
+ * costs half of the throughput (docs/PERFORMANCE.md). */
 static void keep_memory(void)
 {
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     mallopt(M_MMAP_THRESHOLD, 64 << 20);
 }
 
-struct role {
+struct role_process {
     const struct live_run *run;
     const struct child *child;
     struct event_base *base;
@@ -43,7 +43,7 @@ struct role {
     int exit_code;
 };
 
-static void fail(struct role *r, const char *what)
+static void fail(struct role_process *r, const char *what)
 {
     char line[1024];
 
@@ -53,18 +53,21 @@ static void fail(struct role *r, const char *what)
     event_base_loopbreak(r->base);
 }
 
-/* Logs ------------------------------------------------------------------------------------------------------------ */
+/* Logs
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-static bool keeps_journal(const struct role *r)
+static bool keeps_journal(const struct role_process *r)
 {
     const struct process *p = r->child->process;
 
-    return r->run->plan->orchestrator.durable && p->component_count && ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
+    return r->run->plan->orchestrator.durable && p->component_count &&
+           ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
 }
 
 static void on_turn(void *user, nsec_t now, const struct event *events, size_t count)
 {
-    struct role *r = user;
+    struct role_process *r = user;
 
     if (r->flight) flight_turn(r->flight, now, events, count);
     if (r->journal) flight_turn(r->journal, now, events, count);
@@ -73,13 +76,13 @@ static void on_turn(void *user, nsec_t now, const struct event *events, size_t c
 
 static void on_effects(void *user, nsec_t now, const struct effect *effects, size_t count)
 {
-    struct role *r = user;
+    struct role_process *r = user;
 
     if (r->flight && count) flight_effects(r->flight, effects, count);
     if (r->flight && flight_error(r->flight)) fail(r, "the flight log cannot be written: is the disk full?");
 }
 
-static struct flight_header log_header(const struct role *r)
+static struct flight_header log_header(const struct role_process *r)
 {
     return (struct flight_header){.build = windtunnel_build,
                                   .document = plan_resolved(r->run->plan),
@@ -92,20 +95,22 @@ static struct flight_header log_header(const struct role *r)
                                   .component_count = r->child->process->component_count};
 }
 
-static int open_flight(struct role *r)
+static int open_flight(struct role_process *r)
 {
     struct flight_header h = log_header(r);
     char path[4096];
 
     if (!r->run->flight || h.component_count == 0) return 0;
-    snprintf(path, sizeof path, "%s/%s.%u.flight", r->run->flight, r->child->process->name, r->child->incarnation);
+    snprintf(path, sizeof path, "%s/%s.%u.flight", r->run->flight, r->child->process->name,
+             r->child->incarnation);
     return flight_create(path, &h, &r->flight);
 }
 
-/* Components ------------------------------------------------------------------------------------------------------ */
+/* Components
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Brings a killed orchestrator back: its journal, replayed without recording, is its state. */
-static int recover(struct role *r)
+static int recover(struct role_process *r)
 {
     const struct process *p = r->child->process;
     struct str error = STR_INIT(4096);
@@ -127,7 +132,7 @@ static int recover(struct role *r)
     return x;
 }
 
-static int start_components(struct role *r)
+static int start_components(struct role_process *r)
 {
     const struct process *p = r->child->process;
     struct flight_header h = log_header(r);
@@ -140,9 +145,10 @@ static int start_components(struct role *r)
     return x;
 }
 
-/* The relay -------------------------------------------------------------------------------------------------------- */
+/* The relay
+ * -------------------------------------------------------------------------------------------------------- */
 
-static int open_relays(struct role *r)
+static int open_relays(struct role_process *r)
 {
     const struct layout *l = r->run->layout;
     int x = 0;
@@ -167,18 +173,18 @@ static int open_relays(struct role *r)
     return x;
 }
 
-static void close_relays(struct role *r)
+static void close_relays(struct role_process *r)
 {
-    for (size_t i = 0; r->relays && i < r->run->layout->relayed_count; i++)
-        relay_free(r->relays[i]);
+    for (size_t i = 0; r->relays && i < r->run->layout->relayed_count; i++) relay_free(r->relays[i]);
     free(r->relays);
 }
 
-/* The supervisor's words -------------------------------------------------------------------------------------------- */
+/* The supervisor's words
+ * -------------------------------------------------------------------------------------------- */
 
 static void on_go(void *user, uint64_t epoch_ns, uint64_t wall_offset_ns)
 {
-    struct role *r = user;
+    struct role_process *r = user;
     int x;
 
     driver_set_clock(r->driver, epoch_ns, wall_offset_ns);
@@ -190,7 +196,7 @@ static void on_go(void *user, uint64_t epoch_ns, uint64_t wall_offset_ns)
 
 static void on_crash(void *user, addr_t component)
 {
-    struct role *r = user;
+    struct role_process *r = user;
 
     if (r->flight) flight_crashed(r->flight, driver_now(r->driver), component);
     driver_crash(r->driver, component);
@@ -198,15 +204,16 @@ static void on_crash(void *user, addr_t component)
 
 static void on_start(void *user, addr_t component, uint32_t incarnation)
 {
-    struct role *r = user;
+    struct role_process *r = user;
 
-    if (driver_add(r->driver, component, r->child->recorder, incarnation) < 0) fail(r, "a component cannot be started again");
+    if (driver_add(r->driver, component, r->child->recorder, incarnation) < 0)
+        fail(r, "a component cannot be started again");
     if (r->flight) flight_added(r->flight, component, incarnation);
 }
 
 static void on_end(void *user)
 {
-    struct role *r = user;
+    struct role_process *r = user;
 
     driver_tell_all(r->driver, EVENT_END);
     driver_settle(r->driver);
@@ -216,14 +223,14 @@ static void on_end(void *user)
 
 static void on_exit_word(void *user)
 {
-    struct role *r = user;
+    struct role_process *r = user;
 
     event_base_loopbreak(r->base);
 }
 
 static void on_done(void *user)
 {
-    struct role *r = user;
+    struct role_process *r = user;
 
     child_say(r->link, "done");
 }
@@ -231,9 +238,10 @@ static void on_done(void *user)
 static const struct child_handler handler = {
     .go = on_go, .crash = on_crash, .start = on_start, .end = on_end, .exit = on_exit_word};
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* -------------------------------------------------------------------------------------------------------------------
+ */
 
-static int role_init(struct role *r, struct str *error)
+static int role_init(struct role_process *r, struct str *error)
 {
     struct driver_options o = {.plan = r->run->plan,
                                .flows_max = FLOWS_MAX,
@@ -255,7 +263,7 @@ static int role_init(struct role *r, struct str *error)
     return role_surfaces_new(r->run, r->child, r->driver, &r->surfaces, error);
 }
 
-static void role_deinit(struct role *r)
+static void role_deinit(struct role_process *r)
 {
     driver_free(r->driver);
     role_surfaces_free(r->surfaces);
@@ -268,7 +276,7 @@ static void role_deinit(struct role *r)
 
 int role_main(void *live_run, const struct child *child)
 {
-    struct role r = {.run = live_run, .child = child};
+    struct role_process r = {.run = live_run, .child = child};
     struct str error = STR_INIT(1024);
     int x;
 

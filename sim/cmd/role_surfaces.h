@@ -1,4 +1,5 @@
-/* The wire's surfaces of one process: listeners for those of its components that listen, dialers for those that dial. */
+/* The wire's surfaces of one process: listeners for those of its components that listen, dialers for those
+ * that dial. */
 #pragma once
 
 #include "sim/base/str.h"
