@@ -69,10 +69,11 @@ struct http_exchange {
     void *user;
     enum http_body_mode mode;
     enum http1_framing framing;
-    uint64_t left; /* of a reply with a length */
-    bool is_head;  /* the method is HEAD */
-    bool shown;    /* to `request`: it is the handler's */
-    bool held;     /* a callback is under way that needs it afterwards */
+    uint64_t left;     /* of a reply with a length */
+    uint64_t body_max; /* 0: the server's */
+    bool is_head;      /* the method is HEAD */
+    bool shown;        /* to `request`: it is the handler's */
+    bool held;         /* a callback is under way that needs it afterwards */
     bool started, ended;
     char path[];
 };
@@ -178,11 +179,11 @@ static void conn_close(struct conn *c, bool abort)
 }
 
 /* The client is gone, or may as well be. */
-static void conn_abort(struct conn *c)
+static void conn_gone(struct conn *c, bool abort)
 {
     struct http_exchange *x = detach_exchange(c);
 
-    conn_close(c, true);
+    conn_close(c, abort);
     if (x) notify_aborted(x);
 }
 
@@ -325,6 +326,12 @@ static bool conn_route(struct conn *c)
     return false;
 }
 
+static uint64_t body_limit(const struct http_exchange *x, const struct http_server_options *o)
+{
+    if (x->body_max) return x->body_max;
+    return x->mode == HTTP_BODY_BUFFER ? o->body_bytes_max : o->stream_bytes_max;
+}
+
 /* A head is complete. */
 static void conn_head(struct conn *c)
 {
@@ -346,8 +353,7 @@ static void conn_head(struct conn *c)
         c->body_done =
             http1_parse(&c->parser, stream_input(c->stream), NULL, 1, &drained, &moved) == HTTP1_END;
     if (!conn_route(c)) return;
-    c->parser.limits.body_bytes_max =
-        c->x->mode == HTTP_BODY_BUFFER ? o->body_bytes_max : o->stream_bytes_max;
+    c->parser.limits.body_bytes_max = body_limit(c->x, o);
     if (!c->body_done) set_deadline(c, o->body_timeout_ns);
     if (c->body_done || c->x->mode == HTTP_BODY_STREAM) conn_request(c);
 }
@@ -478,14 +484,15 @@ static void on_eof(void *user)
 
     c->eof = true;
     if (c->x && (!c->body_done || !c->server->options.half_close))
-        conn_abort(c);
+        conn_gone(c, true);
     else
         conn_run(c);
 }
 
+/* Not with a reset: if TLS failed, its alert is still on the way. */
 static void on_ended(void *user, enum stream_end end, const char *what)
 {
-    conn_abort(user);
+    conn_gone(user, false);
 }
 
 static const struct stream_handler stream_handler = {
@@ -683,6 +690,12 @@ void *http_exchange_user(const struct http_exchange *x)
     return x->user;
 }
 
+void http_exchange_limit_body(struct http_exchange *x, uint64_t bytes_max)
+{
+    ASSERT(!x->shown && bytes_max > 0);
+    x->body_max = bytes_max;
+}
+
 void http_exchange_consumed(struct http_exchange *x, size_t bytes)
 {
     struct conn *c = x->conn;
@@ -853,18 +866,23 @@ void http_exchange_abort(struct http_exchange *x)
 struct stream *http_exchange_upgrade(struct http_exchange *x, const struct http_header *headers)
 {
     struct conn *c = x->conn;
-    struct stream *s = NULL;
+    struct stream *s;
 
     ASSERT(!x->started);
-    if (c) {
-        ASSERT(c->body_done);
-        s = c->stream;
-        http1_add_response(c->out, 101, headers, HTTP1_NO_BODY, 0, "Upgrade");
-        stream_write(s, c->out);
-        stream_set_handler(s, NULL, NULL);
-        detach_exchange(c);
-        conn_leave(c);
+    if (!c) {
+        exchange_release(x);
+        return NULL;
     }
+    if (!c->body_done) {
+        http_reply_error(x, 400, "an upgrade with a body");
+        return NULL;
+    }
+    s = c->stream;
+    http1_add_response(c->out, 101, headers, HTTP1_NO_BODY, 0, "Upgrade");
+    stream_write(s, c->out);
+    stream_set_handler(s, NULL, NULL);
+    detach_exchange(c);
+    conn_leave(c);
     exchange_release(x);
     return s;
 }

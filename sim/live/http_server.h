@@ -118,6 +118,9 @@ bool http_exchange_gone(const struct http_exchange *x);
 void http_exchange_set_handler(struct http_exchange *x, const struct http_exchange_handler *h, void *user);
 void *http_exchange_user(const struct http_exchange *x);
 
+/* In `route` only: how large the body of this request may be, instead of the server's limit. */
+void http_exchange_limit_body(struct http_exchange *x, uint64_t bytes_max);
+
 /* Streamed body: the handler is done with `bytes`; the client may send as much again. */
 void http_exchange_consumed(struct http_exchange *x, size_t bytes);
 
@@ -145,6 +148,6 @@ size_t http_exchange_pending(const struct http_exchange *x);
 void http_exchange_abort(struct http_exchange *x);
 
 /* Answers 101 and ends the exchange; the connection's stream, with any bytes that came after the request in
- * its input, is the caller's (stream_set_handler() makes the loop show them). NULL if the client is gone. The
- * request must not have a body. */
+ * its input, is the caller's (stream_set_handler() makes the loop show them). NULL if there is none: the
+ * client is gone, or its request has a body that has not come yet, and was answered 400. */
 struct stream *http_exchange_upgrade(struct http_exchange *x, const struct http_header *headers);

@@ -33,9 +33,8 @@ enum {
 
 /* Why a stream ended. */
 enum stream_end {
-    STREAM_END_CLEAN, /* both directions closed in order (FIN after close_notify, WebSocket close, END_STREAM)
-                       */
-    STREAM_END_RESET, /* cut: RST, EOF without close_notify, RST_STREAM, a lost carrier */
+    STREAM_END_CLEAN,    /* both directions closed in order (FIN after close_notify, END_STREAM, …) */
+    STREAM_END_RESET,    /* cut: RST, EOF without close_notify, RST_STREAM, a lost carrier */
     STREAM_END_REFUSED,  /* never came up: connection refused, no route */
     STREAM_END_TIMEOUT,  /* never came up in time */
     STREAM_END_TLS,      /* handshake or certificate failure */

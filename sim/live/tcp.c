@@ -24,7 +24,7 @@ enum {
     WRITE_VECS = 64,
     ACCEPT_TURN_MAX = 64,
     ACCEPT_REST_MS = 100,
-    LINGER_ROUNDS_MAX = 15, /* times linger_ns that a flush may take if it makes progress */
+    LINGER_ROUNDS_MAX = 150, /* times linger_ns that a flush may take if it makes progress */
 };
 
 #define CONNECT_TIMEOUT_NS (10 * NSEC_PER_S)

@@ -16,13 +16,18 @@ enum {
 
 /* Zero in a member means the default in brackets. */
 struct tcp_options {
-    nsec_t connect_timeout_ns; /* for dials [10 s] */
-    nsec_t linger_ns; /* how long a freed stream waits for progress of its flush (15 times at most), then for
-                         FIN [2 s] */
-    size_t window;    /* unconsumed input at which reading stops, bytes [STREAM_WINDOW] */
-    int sndbuf;       /* SO_SNDBUF in bytes [the kernel's]; what a slow reader can hide behind */
-    int rcvbuf;       /* SO_RCVBUF in bytes [the kernel's] */
-    const char *source; /* for dials: local "ip", "[ip6]" or either with ":port", NULL for any */
+    /* For dials [10 s]. */
+    nsec_t connect_timeout_ns;
+    /* How long a freed stream waits for its flush to make progress, 150 times at most, and then for the
+     * peer's FIN [2 s]. */
+    nsec_t linger_ns;
+    /* Unconsumed input at which reading stops, bytes [STREAM_WINDOW]. It may be passed by one read. */
+    size_t window;
+    /* SO_SNDBUF and SO_RCVBUF in bytes [the kernel's]. The kernel's send buffer hides a slow reader for
+     * megabytes; one below 64 KiB, a segment on loopback, stalls on delayed acknowledgements there. */
+    int sndbuf, rcvbuf;
+    /* For dials: local "ip", "[ip6]" or either with ":port" [any]. */
+    const char *source;
 };
 
 /* A base as the streams want it: precise timers, the epoll change list, no locks; SIGPIPE is ignored from

@@ -165,8 +165,8 @@ END_TEST
 
 START_TEST(writable_is_told_once)
 {
-    client_options.sndbuf = 16 * 1024;
-    server_options.rcvbuf = 16 * 1024;
+    client_options.sndbuf = 128 * 1024;
+    server_options.rcvbuf = 128 * 1024;
     open_pair();
     server.consume = false;
     probe_write_pattern(&client, 0, 4 << 20);
@@ -185,7 +185,7 @@ END_TEST
 /* Freed in order with megabytes queued: they still arrive, and the end is clean. */
 START_TEST(flush_after_free)
 {
-    client_options.sndbuf = 16 * 1024;
+    client_options.sndbuf = 128 * 1024;
     open_pair();
     probe_write_pattern(&client, 0, 8 << 20);
     ck_assert_uint_gt(stream_pending(client.s), 0);
@@ -203,7 +203,7 @@ START_TEST(linger_is_bounded)
 {
     nsec_t start;
 
-    client_options = (struct tcp_options){.sndbuf = 16 * 1024, .linger_ns = 100 * NSEC_PER_MS};
+    client_options = (struct tcp_options){.sndbuf = 128 * 1024, .linger_ns = 100 * NSEC_PER_MS};
     open_pair();
     server.consume = false;
     probe_write_pattern(&client, 0, 8 << 20);

@@ -296,7 +296,7 @@ END_TEST
 
 START_TEST(flush_after_free)
 {
-    client_tcp.sndbuf = 16 * 1024;
+    client_tcp.sndbuf = 128 * 1024;
     open_pair();
     probe_write_pattern(&client, 0, 8 << 20);
     ck_assert_uint_gt(stream_pending(client.s), 0);
@@ -343,7 +343,7 @@ END_TEST
 
 START_TEST(writable)
 {
-    client_tcp.sndbuf = 16 * 1024;
+    client_tcp.sndbuf = 128 * 1024;
     open_pair();
     server.consume = false;
     probe_write_pattern(&client, 0, 4 << 20);
