@@ -20,8 +20,7 @@ struct worker {
     uint32_t environment;
 };
 
-/* Lists
- * ------------------------------------------------------------------------------------------------------ */
+/* Lists --------------------------------------------------------------------------------------- */
 
 /* Items, polls and workers are linked alike: this is where their two links are. */
 struct links {
@@ -86,8 +85,7 @@ static void list_take(const struct work_queue *q, links_fn *links, struct work_l
     list->count--;
 }
 
-/* The queue
- * ---------------------------------------------------------------------------------------------------- */
+/* The queue ----------------------------------------------------------------------------------- */
 
 static uint32_t bucket_count(uint32_t items_max)
 {
@@ -224,8 +222,7 @@ static void item_set(struct work_queue *q, nsec_t now, uint32_t ref, enum item_s
     }
 }
 
-/* Polls
- * ------------------------------------------------------------------------------------------------------ */
+/* Polls --------------------------------------------------------------------------------------- */
 
 static uint32_t *worker_bucket(const struct work_queue *q, uint64_t id, uint32_t environment)
 {
@@ -352,8 +349,7 @@ void work_queue_polls_drop(struct work_queue *q)
         while (q->environments[i].polls.first) work_queue_poll_end(q, q->environments[i].polls.first, NULL);
 }
 
-/* Holders
- * ---------------------------------------------------------------------------------------------------- */
+/* Holders ------------------------------------------------------------------------------------- */
 
 enum work_outcome work_queue_ack(struct work_queue *q, nsec_t now, uint32_t ref)
 {

@@ -12,8 +12,7 @@ _Static_assert((int)ITEM_QUEUED == (int)WORK_QUEUED && (int)ITEM_STARTING == (in
                "states of work items are those of the wire");
 _Static_assert(WORK_BEAT_NONE == HEARTBEAT_NONE, "the queue's word for no heartbeat is the wire's");
 
-/* Small answers
- * ---------------------------------------------------------------------------------------------- */
+/* Small answers ------------------------------------------------------------------------------- */
 
 void answer(const struct ctx *x, uint32_t flow, struct msg m)
 {
@@ -33,8 +32,7 @@ void answer_limit(struct orchestrator *o, const struct ctx *x, uint32_t flow)
     answer(x, flow, (struct msg){.kind = M_ERROR, .a = 429, .b = ERROR_LIMIT, .c = RETRY_AFTER_LIMIT_NS});
 }
 
-/* Timers
- * ----------------------------------------------------------------------------------------------------- */
+/* Timers -------------------------------------------------------------------------------------- */
 
 void arm(const struct ctx *x, nsec_t *armed_at, nsec_t deadline, uint64_t token)
 {
@@ -51,8 +49,7 @@ bool due(const struct ctx *x, nsec_t *armed_at, nsec_t deadline, uint64_t token)
     return false;
 }
 
-/* Life
- * ------------------------------------------------------------------------------------------------------- */
+/* Life ---------------------------------------------------------------------------------------- */
 
 static void orchestrator_free(struct component *component)
 {
@@ -150,8 +147,7 @@ static void recover(struct orchestrator *o, const struct ctx *x)
     slab_for_each(ref, &o->sessions) turn_recover(o, x, session_get(o, ref));
 }
 
-/* Dispatch
- * --------------------------------------------------------------------------------------------------- */
+/* Dispatch ------------------------------------------------------------------------------------ */
 
 static void on_request(struct orchestrator *o, const struct ctx *x, const struct event *ev)
 {

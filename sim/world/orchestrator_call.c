@@ -1,8 +1,7 @@
 #include "sim/base/panic.h"
 #include "sim/world/orchestrator_state.h"
 
-/* Open calls of a session
- * ------------------------------------------------------------------------------------ */
+/* Open calls of a session --------------------------------------------------------------------- */
 
 struct call *call_get(const struct orchestrator *o, uint32_t ref)
 {
@@ -17,12 +16,57 @@ static struct call *call_live(const struct orchestrator *o, uint32_t ref)
     return c;
 }
 
-nsec_t call_issued_at(const struct call *c, uint32_t seq)
-{
-    nsec_t at = seq == c->seq ? c->issued_at : c->spill.since;
+/* Ledger slots as owners: 24 bits, all ones for none. */
+#define SLOT_OWNER_NONE ((1u << SLAB_INDEX_BITS) - 1)
 
+static uint32_t owner_of_slot(uint32_t slot)
+{
+    return slot < SLOT_OWNER_NONE ? slot : SLOT_OWNER_NONE;
+}
+
+static uint32_t slot_of_owner(uint32_t owner)
+{
+    return owner < SLOT_OWNER_NONE ? owner : LEDGER_SLOT_NONE;
+}
+
+static bool is_bash(const struct log_entry *use)
+{
+    return use->kind == EV_AGENT_TOOL_USE && use->tool == TOOL_BASH;
+}
+
+nsec_t call_issued_at(const struct orchestrator *o, const struct session *s, uint32_t seq,
+                      const struct log_entry *use)
+{
+    const struct call *c;
+
+    if (is_bash(use)) return s->step_at;
+    c = call_live(o, use->owner);
     ASSERT(seq == c->seq || (c->state == CALL_SPILLING && seq == c->spill.seq));
-    return at ? at : 1;
+    return seq == c->seq ? c->issued_at : c->spill.since;
+}
+
+void calls_begin(const struct ctx *x, struct session *s)
+{
+    ASSERT(!calls_open(s));
+    s->step_at = x->now;
+    s->step_seq = s->log.count + 1;
+}
+
+bool calls_open(const struct session *s)
+{
+    return s->calls_first || s->bash_open;
+}
+
+/* The next open call of TOOL_BASH behind `seq`, or 0. */
+static uint32_t bash_next(const struct orchestrator *o, const struct session *s, uint32_t seq,
+                          struct log_entry *ret_use)
+{
+    if (!s->bash_open) return 0;
+    for (seq = seq < s->step_seq ? s->step_seq : seq + 1; seq <= s->log.count; seq++) {
+        session_log_get(&o->logs, &s->log, seq, ret_use);
+        if (ret_use->state == LOG_OPEN && is_bash(ret_use)) return seq;
+    }
+    return 0;
 }
 
 /* A new call, issued now, at the end of the session's list. Its tool use is the caller's to emit. */
@@ -64,34 +108,58 @@ static void call_free(struct orchestrator *o, struct session *s, uint32_t ref)
     slab_free(&o->calls, ref);
 }
 
-/* The agent has a result: the call is over. Its tool use is ANSWERED, or CLOSED if nobody answered it. */
+/* A tool use waits for nothing any more: ANSWERED, or CLOSED if nobody answered it. */
+static void unbind(struct orchestrator *o, struct session *s, uint32_t seq, enum log_state state,
+                   nsec_t issued_at)
+{
+    session_log_unbind(&o->logs, &s->log, seq, state, nsec_max(issued_at, 1));
+}
+
+/* The agent has a result for a call. */
+static void use_over(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
+                     uint32_t slot, nsec_t issued_at, enum ledger_end end)
+{
+    recorder_end(o->recorder, ACCOUNT_CALL, slot, end);
+    recorder_mark(o->recorder, EVENT_ID(s->serial, seq), MARK_CALL_END, x->now);
+    /* What a full queue refused took no time, and would only make the calls look fast. */
+    if (end != LEDGER_SHED) recorder_record(o->recorder, METRIC_TOOL_CALL, x->now - issued_at);
+    if (end == LEDGER_COMPLETED && !s->quote_seq) s->quote_seq = seq;
+}
+
+static void bash_over(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
+                      const struct log_entry *use, enum log_state state, enum ledger_end end)
+{
+    ASSERT(s->bash_open);
+    s->bash_open--;
+    unbind(o, s, seq, state, s->step_at);
+    use_over(o, x, s, seq, slot_of_owner(use->owner), s->step_at, end);
+}
+
 static void call_over(struct orchestrator *o, const struct ctx *x, uint32_t ref, enum log_state state,
                       enum ledger_end end)
 {
     const struct call *c = call_live(o, ref);
     struct session *s = session_get(o, c->session);
 
-    session_log_unbind(&o->logs, &s->log, c->seq, state, call_issued_at(c, c->seq));
-    recorder_end(o->recorder, ACCOUNT_CALL, c->slot, end);
-    recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), MARK_CALL_END, x->now);
-    /* What a full queue refused took no time, and would only make the calls look fast. */
-    if (end != LEDGER_SHED) recorder_record(o->recorder, METRIC_TOOL_CALL, x->now - c->issued_at);
-    if (end == LEDGER_COMPLETED && !s->quote_seq) s->quote_seq = c->seq;
+    unbind(o, s, c->seq, state, c->issued_at);
+    use_over(o, x, s, c->seq, c->slot, c->issued_at, end);
     call_free(o, s, ref);
 }
 
 void calls_mark(struct orchestrator *o, const struct ctx *x, const struct session *s, enum mark mark)
 {
     const struct call *c;
+    struct log_entry use;
 
+    for (uint32_t seq = 0; (seq = bash_next(o, s, seq, &use));)
+        recorder_mark(o->recorder, EVENT_ID(s->serial, seq), mark, x->now);
     for (uint32_t ref = s->calls_first; ref; ref = c->next) {
         c = call_live(o, ref);
         if (c->state == CALL_SANDBOX) recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), mark, x->now);
     }
 }
 
-/* Outputs in files
- * ------------------------------------------------------------------------------------------- */
+/* Outputs in files ---------------------------------------------------------------------------- */
 
 static struct spilled *spilled_get(const struct orchestrator *o, uint32_t ref)
 {
@@ -134,8 +202,7 @@ void spills_forget(struct orchestrator *o, struct session *s)
     while (spilled_take(o, s, &f)) continue;
 }
 
-/* Issue
- * ------------------------------------------------------------------------------------------------------ */
+/* Issue --------------------------------------------------------------------------------------- */
 
 /* A call for the sandbox is in the log: its worker sees it, or will. */
 static void sandbox_issued(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq)
@@ -148,34 +215,28 @@ static void sandbox_issued(struct orchestrator *o, const struct ctx *x, struct s
 static void issue_bash(struct orchestrator *o, const struct ctx *x, struct session *s,
                        const struct agent_call *wanted)
 {
-    uint32_t ref = call_new(o, x, s, TOOL_BASH, wanted->index);
-    struct call *c = call_live(o, ref);
+    struct log_entry use = {
+        .kind = EV_AGENT_TOOL_USE, .tool = TOOL_BASH, .c = wanted->execution_ns, .d = wanted->output_chars};
+    uint32_t slot = recorder_open(o->recorder, ACCOUNT_CALL);
 
-    c->seq = session_emit_open(o, s, ref,
-                               (struct log_entry){.kind = EV_AGENT_TOOL_USE,
-                                                  .tool = TOOL_BASH,
-                                                  .c = wanted->execution_ns,
-                                                  .d = wanted->output_chars});
-    sandbox_issued(o, x, s, c->seq);
+    s->bash_open++;
+    sandbox_issued(o, x, s, session_emit_open(o, s, owner_of_slot(slot), use));
 }
 
-/* Reads the piece at `offset` of an output. */
-static void issue_read(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t index,
-                       uint32_t file, uint32_t offset, uint32_t chars)
+/* Reads the piece at `from->read.offset` of an output. */
+static void issue_read(struct orchestrator *o, const struct ctx *x, struct session *s,
+                       const struct call *from)
 {
-    uint32_t left = chars - offset, piece = o->options->read_piece_chars;
-    uint32_t ref = call_new(o, x, s, TOOL_READ, index);
+    uint32_t left = from->read.chars - from->read.offset, piece = o->options->read_piece_chars;
+    uint32_t ref = call_new(o, x, s, TOOL_READ, from->index);
+    struct log_entry use = {.kind = EV_AGENT_TOOL_USE,
+                            .tool = TOOL_READ,
+                            .c = from->read.seq,
+                            .d = TOOL_PIECE(from->read.offset, piece && piece < left ? piece : left)};
     struct call *c = call_live(o, ref);
 
-    c->read.seq = file;
-    c->read.offset = offset;
-    c->read.chars = chars;
-    c->seq =
-        session_emit_open(o, s, ref,
-                          (struct log_entry){.kind = EV_AGENT_TOOL_USE,
-                                             .tool = TOOL_READ,
-                                             .c = file,
-                                             .d = TOOL_PIECE(offset, piece && piece < left ? piece : left)});
+    c->read = from->read;
+    c->seq = session_emit_open(o, s, ref, use);
     sandbox_issued(o, x, s, c->seq);
 }
 
@@ -183,16 +244,15 @@ static void issue_mcp(struct orchestrator *o, const struct ctx *x, struct sessio
                       const struct agent_call *wanted)
 {
     uint32_t ref = call_new(o, x, s, TOOL_MCP, wanted->index);
+    struct log_entry use = {
+        .kind = EV_AGENT_MCP_TOOL_USE, .tool = TOOL_MCP, .c = mcp_host(o, s, wanted->mcp)};
     struct call *c = call_live(o, ref);
 
     c->mcp.mcp = (uint16_t)wanted->mcp;
     c->mcp.chars = CHARS_OWN;
     if (wanted->output_given)
         c->mcp.chars = wanted->output_chars < CHARS_OWN ? (uint32_t)wanted->output_chars : CHARS_OWN - 1;
-    c->seq = session_emit_open(o, s, ref,
-                               (struct log_entry){.kind = EV_AGENT_MCP_TOOL_USE,
-                                                  .tool = TOOL_MCP,
-                                                  .c = mcp_host(o, s, wanted->mcp)});
+    c->seq = session_emit_open(o, s, ref, use);
     recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), MARK_CALL_START, x->now);
     streams_pump(o, x, s);
     mcp_submit(o, x, ref);
@@ -207,23 +267,26 @@ void call_issue(struct orchestrator *o, const struct ctx *x, struct session *s,
     case TOOL_BASH: issue_bash(o, x, s, wanted); break;
     case TOOL_MCP: issue_mcp(o, x, s, wanted); break;
     case TOOL_READ:
-        while (spilled_take(o, s, &f)) issue_read(o, x, s, wanted->index, f.seq, 0, f.chars);
+        while (spilled_take(o, s, &f)) {
+            struct call first = {.index = (uint16_t)wanted->index, .read.seq = f.seq, .read.chars = f.chars};
+
+            issue_read(o, x, s, &first);
+        }
         break;
     case TOOL_WRITE: break; /* no script asks for it */
     }
 }
 
-/* Results
- * ---------------------------------------------------------------------------------------------------- */
+/* Results ------------------------------------------------------------------------------------- */
 
 /* The agent gets what an MCP call gave. */
 static void emit_mcp_result(struct orchestrator *o, const struct ctx *x, struct session *s,
                             const struct call *c, uint32_t flags, uint64_t chars)
 {
-    session_emit(
-        o, x, s, session_time(x),
-        (struct log_entry){
-            .kind = EV_AGENT_MCP_TOOL_RESULT, .tool = TOOL_MCP, .flags = flags, .c = c->seq, .d = chars});
+    struct log_entry result = {
+        .kind = EV_AGENT_MCP_TOOL_RESULT, .tool = TOOL_MCP, .flags = flags, .c = c->seq, .d = chars};
+
+    session_emit(o, x, s, session_time(x), result);
 }
 
 /* The output is too large for the agent: it goes to a file in the sandbox. */
@@ -231,74 +294,76 @@ static void spill_begin(struct orchestrator *o, const struct ctx *x, struct sess
                         uint64_t chars)
 {
     struct call *c = call_live(o, ref);
+    struct log_entry use = {.kind = EV_AGENT_TOOL_USE, .tool = TOOL_WRITE, .c = c->seq, .d = chars};
 
     recorder_count(o->recorder, COUNTER_SPILLED_RESULTS, 1);
     recorder_count(o->recorder, COUNTER_SPILLED_BYTES, chars);
     c->state = CALL_SPILLING;
     c->spill.since = x->now;
     c->spill.slot = recorder_open(o->recorder, ACCOUNT_SPILL);
-    c->spill.seq = session_emit_open(
-        o, s, ref,
-        (struct log_entry){.kind = EV_AGENT_TOOL_USE, .tool = TOOL_WRITE, .c = c->seq, .d = chars});
+    c->spill.seq = session_emit_open(o, s, ref, use);
     streams_pump(o, x, s);
 }
 
-/* The file is written, or not. `answered`: by a result. */
-static void spill_over(struct orchestrator *o, struct session *s, struct call *c, enum log_state state,
+static void spill_over(struct orchestrator *o, struct session *s, const struct call *c, enum log_state state,
                        enum ledger_end end)
 {
     recorder_end(o->recorder, ACCOUNT_SPILL, c->spill.slot, end);
-    session_log_unbind(&o->logs, &s->log, c->spill.seq, state, call_issued_at(c, c->spill.seq));
+    unbind(o, s, c->spill.seq, state, c->spill.since);
 }
 
-static void spill_answered(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t ref,
-                           bool ok)
+/* The file is written, or could not be. */
+static void spill_answered(struct orchestrator *o, const struct ctx *x, struct session *s,
+                           const struct log_entry *use, bool ok)
 {
-    struct call *c = call_live(o, ref);
+    const struct call *c = call_live(o, use->owner);
+    enum ledger_end end = ok ? LEDGER_COMPLETED : LEDGER_FAILED;
     uint32_t preview = o->options->preview_chars;
-    struct log_entry written;
 
-    session_log_get(&o->logs, &s->log, c->spill.seq, &written);
+    ASSERT(c->state == CALL_SPILLING);
     recorder_record(o->recorder, METRIC_SPILL_WRITE, x->now - c->spill.since);
     recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), MARK_SPILL_DONE, x->now);
-    spill_over(o, s, c, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
-    if (ok) spilled_add(o, s, c->seq, written.d);
+    spill_over(o, s, c, LOG_ANSWERED, end);
+    if (ok) spilled_add(o, s, c->seq, use->d);
     emit_mcp_result(o, x, s, c, ok ? EVENT_SPILLED : EVENT_IS_ERROR, ok ? preview : 0);
-    call_over(o, x, ref, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
+    call_over(o, x, use->owner, LOG_ANSWERED, end);
 }
 
-static void sandbox_answered(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t ref,
-                             const struct posted *result)
+static void bash_answered(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
+                          const struct log_entry *use, const struct posted *result)
 {
-    struct call c = *call_live(o, ref);
     bool ok = !(result->flags & EVENT_IS_ERROR);
-    struct log_entry use;
 
-    session_log_get(&o->logs, &s->log, c.seq, &use);
-    recorder_mark(o->recorder, EVENT_ID(s->serial, c.seq), MARK_RESULT_BACK, x->now);
-    call_over(o, x, ref, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
-    if (c.tool == TOOL_READ) {
-        uint64_t next = (uint64_t)c.read.offset + TOOL_PIECE_LENGTH(use.d);
-
-        recorder_record(o->recorder, METRIC_SPILL_READ, x->now - c.issued_at);
-        if (ok && next < c.read.chars) issue_read(o, x, s, c.index, c.read.seq, (uint32_t)next, c.read.chars);
-    } else if (ok && (result->flags & EVENT_SPILLED)) {
-        spilled_add(o, s, c.seq, result->chars);
-    }
+    bash_over(o, x, s, seq, use, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
+    if (ok && (result->flags & EVENT_SPILLED)) spilled_add(o, s, seq, result->chars);
 }
 
-void call_answered(struct orchestrator *o, const struct ctx *x, uint32_t ref, uint32_t seq,
-                   const struct posted *result)
+/* A piece was read: the next one. */
+static void read_answered(struct orchestrator *o, const struct ctx *x, struct session *s,
+                          const struct log_entry *use, const struct posted *result)
 {
-    const struct call *c = call_live(o, ref);
-    struct session *s = session_get(o, c->session);
+    struct call c = *call_live(o, use->owner);
+    uint32_t length = TOOL_PIECE_LENGTH(use->d);
+    bool ok = !(result->flags & EVENT_IS_ERROR);
 
-    if (c->state == CALL_SPILLING) {
-        ASSERT(seq == c->spill.seq);
-        spill_answered(o, x, s, ref, !(result->flags & EVENT_IS_ERROR));
+    recorder_record(o->recorder, METRIC_SPILL_READ, x->now - c.issued_at);
+    call_over(o, x, use->owner, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
+    if (!ok || length >= c.read.chars - c.read.offset) return;
+    c.read.offset += length;
+    issue_read(o, x, s, &c);
+}
+
+void call_answered(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
+                   const struct log_entry *use, const struct posted *result)
+{
+    if (use->tool == TOOL_WRITE) {
+        spill_answered(o, x, s, use, !(result->flags & EVENT_IS_ERROR));
     } else {
-        ASSERT(seq == c->seq && c->state == CALL_SANDBOX);
-        sandbox_answered(o, x, s, ref, result);
+        recorder_mark(o->recorder, EVENT_ID(s->serial, seq), MARK_RESULT_BACK, x->now);
+        if (is_bash(use))
+            bash_answered(o, x, s, seq, use, result);
+        else
+            read_answered(o, x, s, use, result);
     }
     calls_arm(o, x, s);
 }
@@ -319,8 +384,7 @@ void call_mcp_over(struct orchestrator *o, const struct ctx *x, uint32_t ref, en
     call_over(o, x, ref, LOG_ANSWERED, end);
 }
 
-/* Ends without a result
- * -------------------------------------------------------------------------------------- */
+/* Ends without a result ----------------------------------------------------------------------- */
 
 /* So that whoever reads the log sees that a tool use waits for nothing any more. */
 static void emit_given_up(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq)
@@ -329,10 +393,29 @@ static void emit_given_up(struct orchestrator *o, const struct ctx *x, struct se
                  (struct log_entry){.kind = EV_USER_TOOL_RESULT, .flags = EVENT_IS_ERROR, .c = seq});
 }
 
+static void bash_fail_all(struct orchestrator *o, const struct ctx *x, struct session *s)
+{
+    struct log_entry use;
+
+    for (uint32_t seq = 0; (seq = bash_next(o, s, seq, &use));) {
+        emit_given_up(o, x, s, seq);
+        bash_over(o, x, s, seq, &use, LOG_CLOSED, LEDGER_FAILED);
+    }
+}
+
+/* They leave the ledger; the session's log is of no use any more. */
+static void bash_drop_all(struct orchestrator *o, struct session *s, enum ledger_end end)
+{
+    struct log_entry use;
+
+    for (uint32_t seq = 0; (seq = bash_next(o, s, seq, &use)); s->bash_open--)
+        recorder_end(o->recorder, ACCOUNT_CALL, slot_of_owner(use.owner), end);
+}
+
 /* The agent waits no longer for the call, and takes an error for its result. */
 static void call_fail(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t ref)
 {
-    struct call *c = call_live(o, ref);
+    const struct call *c = call_live(o, ref);
 
     if (c->tool != TOOL_MCP) {
         emit_given_up(o, x, s, c->seq);
@@ -353,11 +436,13 @@ static void call_fail(struct orchestrator *o, const struct ctx *x, struct sessio
 
 void calls_fail_all(struct orchestrator *o, const struct ctx *x, struct session *s)
 {
+    bash_fail_all(o, x, s);
     while (s->calls_last) call_fail(o, x, s, s->calls_last);
 }
 
 void calls_drop_all(struct orchestrator *o, const struct ctx *x, struct session *s)
 {
+    bash_drop_all(o, s, LEDGER_LOST);
     while (s->calls_last) {
         uint32_t ref = s->calls_last;
         const struct call *c = call_live(o, ref);
@@ -373,6 +458,7 @@ void calls_drop_all(struct orchestrator *o, const struct ctx *x, struct session 
 
 void calls_end_all(struct orchestrator *o, enum ledger_end end)
 {
+    slab_for_each(session, &o->sessions) bash_drop_all(o, session_get(o, session), end);
     slab_for_each(ref, &o->calls)
     {
         const struct call *c = call_live(o, ref);
@@ -382,11 +468,17 @@ void calls_end_all(struct orchestrator *o, enum ledger_end end)
     }
 }
 
-/* Time-outs
- * -------------------------------------------------------------------------------------------------- */
+/* Time-outs ----------------------------------------------------------------------------------- */
 
-/* When the session's oldest call times out; calls stand in the order of their issue. */
-static nsec_t calls_deadline(const struct orchestrator *o, const struct session *s)
+static nsec_t bash_deadline(const struct orchestrator *o, const struct session *s)
+{
+    nsec_t timeout = o->options->call_timeout_ns;
+
+    return s->bash_open && timeout ? nsec_add(s->step_at, timeout) : NSEC_MAX;
+}
+
+/* Calls stand in the order of their issue, so the first is the first to time out. */
+static nsec_t first_deadline(const struct orchestrator *o, const struct session *s)
 {
     nsec_t timeout = o->options->call_timeout_ns;
 
@@ -395,7 +487,7 @@ static nsec_t calls_deadline(const struct orchestrator *o, const struct session 
 
 void calls_arm(struct orchestrator *o, const struct ctx *x, struct session *s)
 {
-    nsec_t deadline = calls_deadline(o, s);
+    nsec_t deadline = nsec_min(bash_deadline(o, s), first_deadline(o, s));
 
     /* One that is pending was set for an earlier call: it comes early, and then this is looked at again. */
     if (s->calls_armed || deadline == NSEC_MAX) return;
@@ -406,7 +498,11 @@ void calls_arm(struct orchestrator *o, const struct ctx *x, struct session *s)
 void calls_timer(struct orchestrator *o, const struct ctx *x, struct session *s)
 {
     s->calls_armed = false;
-    while (calls_deadline(o, s) <= x->now) {
+    if (bash_deadline(o, s) <= x->now) {
+        recorder_count(o->recorder, COUNTER_TIMEOUTS, s->bash_open);
+        bash_fail_all(o, x, s);
+    }
+    while (first_deadline(o, s) <= x->now) {
         recorder_count(o->recorder, COUNTER_TIMEOUTS, 1);
         call_fail(o, x, s, s->calls_first);
     }

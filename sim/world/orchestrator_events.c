@@ -1,8 +1,7 @@
 #include "sim/base/panic.h"
 #include "sim/world/orchestrator_state.h"
 
-/* Lists
- * ------------------------------------------------------------------------------------------------------ */
+/* Lists --------------------------------------------------------------------------------------- */
 
 void events_list(struct orchestrator *o, const struct ctx *x, const struct event *ev)
 {
@@ -39,8 +38,7 @@ void events_list(struct orchestrator *o, const struct ctx *x, const struct event
     recorder_count(o->recorder, COUNTER_EVENTS_REPLAYED, count);
 }
 
-/* Streams
- * ---------------------------------------------------------------------------------------------------- */
+/* Streams ------------------------------------------------------------------------------------- */
 
 static struct event_stream *stream_get(const struct orchestrator *o, uint32_t ref)
 {
@@ -173,8 +171,7 @@ void streams_drop(struct orchestrator *o, enum ledger_end end)
     }
 }
 
-/* What clients and workers post
- * ------------------------------------------------------------------------------ */
+/* What clients and workers post --------------------------------------------------------------- */
 
 static struct posted posted_of(const struct msg *m)
 {
@@ -249,7 +246,7 @@ static uint32_t post_result(struct orchestrator *o, const struct ctx *x, struct 
     seq = session_emit(
         o, x, s, session_time(x),
         (struct log_entry){.kind = EV_USER_TOOL_RESULT, .flags = p->flags, .c = tool_use, .d = p->d});
-    call_answered(o, x, entry.owner, tool_use, p);
+    call_answered(o, x, s, tool_use, &entry, p);
     turn_advance(o, x, s);
     return seq;
 }

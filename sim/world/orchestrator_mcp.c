@@ -55,8 +55,7 @@ static void arm_stream(const struct ctx *x, uint32_t ref, struct mcp_stream *str
     arm(x, &stream->armed_at, stream->until, TOKEN(PURPOSE_MCP, ref));
 }
 
-/* Attempts
- * --------------------------------------------------------------------------------------------------- */
+/* Attempts ------------------------------------------------------------------------------------ */
 
 static struct msg call_msg(const struct orchestrator *o, const struct mcp_stream *stream)
 {
@@ -132,8 +131,7 @@ static void attempt_failed(struct orchestrator *o, const struct ctx *x, uint32_t
     }
 }
 
-/* Streams
- * ---------------------------------------------------------------------------------------------------- */
+/* Streams ------------------------------------------------------------------------------------- */
 
 /* Opens a new stream's flow; its call's attempt begins with that. */
 static void stream_open(struct orchestrator *o, const struct ctx *x, uint32_t ref)
@@ -305,8 +303,7 @@ void mcp_stream_timer(struct orchestrator *o, const struct ctx *x, uint32_t ref)
     stream_failed(o, x, ref, &late);
 }
 
-/* Calls
- * ------------------------------------------------------------------------------------------------------ */
+/* Calls --------------------------------------------------------------------------------------- */
 
 void mcp_submit(struct orchestrator *o, const struct ctx *x, uint32_t ref)
 {

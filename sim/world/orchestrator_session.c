@@ -1,8 +1,7 @@
 #include "sim/base/panic.h"
 #include "sim/world/orchestrator_state.h"
 
-/* Sessions by id
- * --------------------------------------------------------------------------------------------- */
+/* Sessions by id ------------------------------------------------------------------------------ */
 
 struct session *session_get(const struct orchestrator *o, uint32_t ref)
 {
@@ -36,8 +35,7 @@ static void forget(struct orchestrator *o, struct session *s)
     slab_free(&o->sessions, s->ref);
 }
 
-/* Requests
- * --------------------------------------------------------------------------------------------------- */
+/* Requests ------------------------------------------------------------------------------------ */
 
 static void describe(const struct ctx *x, uint32_t flow, const struct session *s)
 {
@@ -108,8 +106,7 @@ void session_delete(struct orchestrator *o, const struct ctx *x, const struct ev
     forget(o, s);
 }
 
-/* Events
- * ----------------------------------------------------------------------------------------------------- */
+/* Events -------------------------------------------------------------------------------------- */
 
 nsec_t session_time(const struct ctx *x)
 {
@@ -179,7 +176,7 @@ struct msg session_event(const struct orchestrator *o, const struct session *s, 
     uint64_t chars;
 
     session_log_get(&o->logs, &s->log, seq, &e);
-    if (e.state == LOG_OPEN) e.at = call_issued_at(call_get(o, e.owner), seq);
+    if (e.state == LOG_OPEN) e.at = nsec_max(call_issued_at(o, s, seq, &e), 1);
     chars = text_chars(&e);
     return (struct msg){.kind = M_EVENT,
                         .bytes = BYTES_EVENT + (uint32_t)(chars < chars_max ? chars : chars_max),

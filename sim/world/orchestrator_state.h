@@ -68,6 +68,7 @@ struct session {
     uint64_t agent;
     nsec_t created_at;
     nsec_t model_until; /* AGENT_MODEL */
+    nsec_t step_at;     /* when the last step's calls were issued */
     uint32_t ref;       /* in the slab */
     uint32_t serial;
     uint32_t hash_next;
@@ -75,13 +76,15 @@ struct session {
     struct session_log log;
     struct agent_loop loop;
     uint32_t item;                    /* its work item, stopped or not; 0 before the first */
-    uint32_t calls_first, calls_last; /* open ones, in order of issue */
+    uint32_t step_seq;                /* the last step's tool uses stand here and behind */
+    uint32_t calls_first, calls_last; /* open ones with a struct call, in order of issue */
     uint32_t streams_first;
     uint32_t spills_first, spills_last; /* outputs in files that the agent has not read */
     uint32_t model_seq;                 /* of the running model request */
     uint32_t quote_seq;                 /* the tool use whose result came first in the last step */
     uint32_t pending_seq;               /* no message that waits stands before it */
     uint16_t pending;                   /* messages that wait */
+    uint32_t bash_open;                 /* open calls of TOOL_BASH */
     bool calls_armed;                   /* a PURPOSE_CALLS timer is pending */
 };
 
@@ -96,7 +99,9 @@ enum call_state {
 
 #define CHARS_OWN UINT32_MAX /* an MCP server draws its output itself */
 
-/* A call of the agent without a result yet. */
+/* A call of the agent without a result yet. Calls of TOOL_BASH, of which there are most, have none of these:
+ * all of a step are issued at session.step_at, and where the owner stands in the log's entry, theirs is their
+ * place in the ledger. */
 struct call {
     nsec_t issued_at;
     uint32_t session;
@@ -184,8 +189,7 @@ struct ctx {
     struct outbox *out;
 };
 
-/* orchestrator.c
- * --------------------------------------------------------------------------------------------- */
+/* orchestrator.c ------------------------------------------------------------------------------ */
 
 /* Answers a request and ends our side of the flow. */
 void answer(const struct ctx *x, uint32_t flow, struct msg m);
@@ -198,8 +202,7 @@ void arm(const struct ctx *x, nsec_t *armed_at, nsec_t deadline, uint64_t token)
 /* A timer came: true if the deadline has come too, otherwise the timer is set again. */
 bool due(const struct ctx *x, nsec_t *armed_at, nsec_t deadline, uint64_t token);
 
-/* orchestrator_session.c
- * ------------------------------------------------------------------------------------- */
+/* orchestrator_session.c ---------------------------------------------------------------------- */
 
 /* The session of a reference that must be live. */
 struct session *session_get(const struct orchestrator *o, uint32_t ref);
@@ -223,8 +226,7 @@ nsec_t session_time(const struct ctx *x);
 /* Event `seq` as the message that carries it; its bytes may exceed BODY_CHUNK. */
 struct msg session_event(const struct orchestrator *o, const struct session *s, uint32_t seq);
 
-/* orchestrator_events.c
- * -------------------------------------------------------------------------------------- */
+/* orchestrator_events.c ----------------------------------------------------------------------- */
 
 /* Requests. */
 void events_list(struct orchestrator *o, const struct ctx *x, const struct event *ev);
@@ -242,8 +244,7 @@ void streams_finish(struct orchestrator *o, const struct ctx *x, struct session 
 /* All streams, and uploads, are gone without a word: the process died, or the run is over. */
 void streams_drop(struct orchestrator *o, enum ledger_end end);
 
-/* orchestrator_work.c
- * ---------------------------------------------------------------------------------------- */
+/* orchestrator_work.c ------------------------------------------------------------------------- */
 
 int work_init(struct orchestrator *o);
 /* Requests of the queue. */
@@ -262,8 +263,7 @@ void work_end_all(struct orchestrator *o, enum ledger_end end);
 /* Timers are gone (the process died and came back). */
 void work_recover(struct orchestrator *o, const struct ctx *x);
 
-/* orchestrator_turn.c
- * ---------------------------------------------------------------------------------------- */
+/* orchestrator_turn.c ------------------------------------------------------------------------- */
 
 /* A user message came and no turn is running. */
 void turn_begin(struct orchestrator *o, const struct ctx *x, struct session *s);
@@ -274,20 +274,24 @@ void turn_advance(struct orchestrator *o, const struct ctx *x, struct session *s
 /* Timers and streams are gone (the process died and came back). */
 void turn_recover(struct orchestrator *o, const struct ctx *x, struct session *s);
 
-/* orchestrator_call.c
- * ---------------------------------------------------------------------------------------- */
+/* orchestrator_call.c ------------------------------------------------------------------------- */
 
 /* The call of a reference, NULL when it is gone. */
 struct call *call_get(const struct orchestrator *o, uint32_t ref);
-/* When the tool use `seq`, which is bound to the call, was issued. */
-nsec_t call_issued_at(const struct call *c, uint32_t seq);
+/* When the open tool use `seq`, read from the log, was issued. */
+nsec_t call_issued_at(const struct orchestrator *o, const struct session *s, uint32_t seq,
+                      const struct log_entry *use);
+/* The calls of a step begin: none is open. */
+void calls_begin(const struct ctx *x, struct session *s);
+/* Whether a call of the session is open. */
+bool calls_open(const struct session *s);
 /* Issues what the script asks for: one call; for READ one for each output to be read, maybe none. */
 void call_issue(struct orchestrator *o, const struct ctx *x, struct session *s,
                 const struct agent_call *wanted);
-/* A tool's result came in and is stored; `seq`: the tool use it answers, which is open and bound to the call.
+/* A tool's result came in and is stored: the answer to the open tool use `seq`, as it was read from the log.
  */
-void call_answered(struct orchestrator *o, const struct ctx *x, uint32_t call, uint32_t seq,
-                   const struct posted *result);
+void call_answered(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
+                   const struct log_entry *use, const struct posted *result);
 /* An MCP call's last attempt is over. `chars`: of the output, if COMPLETED. turn_advance() is the caller's.
  */
 void call_mcp_over(struct orchestrator *o, const struct ctx *x, uint32_t call, enum ledger_end end,
@@ -305,8 +309,7 @@ void calls_mark(struct orchestrator *o, const struct ctx *x, const struct sessio
 /* Forgets which outputs stand in files. */
 void spills_forget(struct orchestrator *o, struct session *s);
 
-/* orchestrator_mcp.c
- * ----------------------------------------------------------------------------------------- */
+/* orchestrator_mcp.c -------------------------------------------------------------------------- */
 
 int mcp_init(struct orchestrator *o);
 uint64_t mcp_host(const struct orchestrator *o, const struct session *s, uint32_t mcp);

@@ -69,6 +69,7 @@ void turn_model_timer(struct orchestrator *o, const struct ctx *x, struct sessio
         return;
     }
     s->quote_seq = 0;
+    calls_begin(x, s);
     while (agent_calls_next(&calls, &wanted)) call_issue(o, x, s, &wanted);
     emit(o, x, s, EV_MODEL_END, s->model_seq, 0);
     calls_arm(o, x, s);
@@ -77,7 +78,7 @@ void turn_model_timer(struct orchestrator *o, const struct ctx *x, struct sessio
 
 void turn_advance(struct orchestrator *o, const struct ctx *x, struct session *s)
 {
-    if (s->loop.phase != AGENT_CALLS || s->calls_first) return;
+    if (s->loop.phase != AGENT_CALLS || calls_open(s)) return;
     model_begin(o, x, s, agent_calls_done(&o->scripts, &s->loop, s->ordinal));
 }
 

@@ -109,8 +109,7 @@ static void expire(struct orchestrator *o, const struct ctx *x, uint32_t ref)
     match(o, x, item->environment);
 }
 
-/* Requests
- * --------------------------------------------------------------------------------------------------- */
+/* Requests ------------------------------------------------------------------------------------ */
 
 static void poll(struct orchestrator *o, const struct ctx *x, const struct event *ev)
 {
@@ -219,8 +218,7 @@ void work_request(struct orchestrator *o, const struct ctx *x, const struct even
         item_request(o, x, ev);
 }
 
-/* Timers
- * ----------------------------------------------------------------------------------------------------- */
+/* Timers -------------------------------------------------------------------------------------- */
 
 void work_poll_timer(struct orchestrator *o, const struct ctx *x, uint32_t ref)
 {
@@ -236,8 +234,7 @@ void work_item_timer(struct orchestrator *o, const struct ctx *x, uint32_t ref)
     if (item && due(x, &item->armed_at, item->until, TOKEN(PURPOSE_ITEM, ref))) expire(o, x, ref);
 }
 
-/* For sessions
- * ----------------------------------------------------------------------------------------------- */
+/* For sessions -------------------------------------------------------------------------------- */
 
 void work_wanted(struct orchestrator *o, const struct ctx *x, struct session *s)
 {

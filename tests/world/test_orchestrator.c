@@ -74,7 +74,7 @@ START_TEST(polls_wait_and_leases_lapse)
 
     orch_start(t);
     a = ask(t, WORKER, (struct msg){.kind = M_WORK_POLL, .flags = MSG_LAST, .b = 1, .c = 500 * MS});
-    b = ask(t, WORKER, (struct msg){.kind = M_WORK_POLL, .b = 2, .c = 900 * MS});
+    b = ask(t, WORKER, (struct msg){.kind = M_WORK_POLL, .flags = MSG_LAST, .b = 2, .c = 900 * MS});
     hand_until(t->h, 500 * MS);
     ck_assert_int_eq(got(t, a).kind, M_NO_WORK);
     m = request(t, (struct msg){.kind = M_WORK_STATS});
