@@ -89,8 +89,7 @@ static void summary_row(const struct result *r, size_t i, bool replicates, struc
     str_puts(out, "</td><td class=n>");
     human_duration(out, r->sandbox_ns);
     str_puts(out, "</td><td class=n>");
-    if (r->money) str_puts(out, "$");
-    page_text(out, r->money ? r->money : "-");
+    human_money(out, r->money);
     str_puts(out, "</td></tr>\n");
 }
 

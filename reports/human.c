@@ -197,6 +197,25 @@ int human_bytes(struct str *out, uint64_t bytes)
     return decimal(out, bytes / unit, bytes % unit * 10 / unit, 1, names[i]);
 }
 
+int human_money(struct str *out, const char *money)
+{
+    unsigned places = 0, telling = 0;
+    bool dot = false;
+
+    if (!money) return str_putc(out, '-');
+    str_putc(out, '$');
+    for (; *money == '.' || (*money >= '0' && *money <= '9'); money++) {
+        if (dot && places >= 2 && telling >= 4) break;
+        str_putc(out, *money);
+        if (*money == '.')
+            dot = true;
+        else
+            places += dot;
+        if (telling > 0 || (*money >= '1' && *money <= '9')) telling += *money != '.';
+    }
+    return str_error(out);
+}
+
 int human_objective(struct str *out, enum objective_fn fn, uint64_t value)
 {
     switch (fn) {

@@ -22,6 +22,9 @@ int human_share(struct str *out, uint64_t ppm);
 int human_rate(struct str *out, uint64_t per_hour);
 /* "1.5 GiB", "300 MiB", "12 kB" … in powers of 1024. */
 int human_bytes(struct str *out, uint64_t bytes);
+/* An exact decimal of dollars ("0.03262962933595089") cut to two places, or four digits that say something:
+ * "$0.03262", "$12.34"; '-' for NULL. Ends at what is neither digit nor dot. */
+int human_money(struct str *out, const char *money);
 /* The value of an objective in its unit. */
 int human_objective(struct str *out, enum objective_fn fn, uint64_t value);
 /* part / whole with one decimal: "12.3%"; '-' if whole is 0. */

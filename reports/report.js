@@ -90,22 +90,25 @@
     id: "faults",
     beforeDatasetsDraw(chart, args, options) {
       const { ctx, chartArea: area, scales: { x } } = chart;
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(area.left, area.top, area.right - area.left, area.bottom - area.top);
-      ctx.clip();
-      ctx.font = "11px " + Chart.defaults.font.family;
-      (options.faults || []).forEach((fault, i) => {
-        const from = x.getPixelForValue(fault.at / 1e9);
-        const to = x.getPixelForValue((fault.at + fault.for) / 1e9);
+      for (const fault of options.faults || []) {
+        const from = Math.max(x.getPixelForValue(fault.at / 1e9), area.left);
+        const to = Math.min(x.getPixelForValue((fault.at + fault.for) / 1e9), area.right);
         ctx.fillStyle = css("--fault");
         ctx.fillRect(from, area.top, Math.max(to - from, 1), area.bottom - area.top);
         ctx.fillStyle = css("--fault-line");
         ctx.fillRect(from, area.top, 1.5, area.bottom - area.top);
-        const wide = ctx.measureText(fault.text).width;
-        const room = from + 5 + wide <= area.right;
+      }
+    },
+    afterDatasetsDraw(chart, args, options) {
+      const { ctx, chartArea: area, scales: { x } } = chart;
+      ctx.save();
+      ctx.font = "12px " + Chart.defaults.font.family;
+      ctx.fillStyle = css("--bad");
+      (options.faults || []).forEach((fault, i) => {
+        const from = x.getPixelForValue(fault.at / 1e9);
+        const room = from + 5 + ctx.measureText(fault.text).width <= area.right;
         ctx.textAlign = room ? "left" : "right";
-        ctx.fillText(fault.text, from + (room ? 5 : -5), area.top + 12 + (i % 6) * 13);
+        ctx.fillText(fault.text, from + (room ? 5 : -5), area.top + 13 + (i % 8) * 15);
       });
       ctx.restore();
     },

@@ -104,9 +104,9 @@ static void saturation(struct page *p)
 {
     for (enum metric m = 0; m < METRIC_HOP_QUEUE; m++) {
         if (p->r->metrics[m].saturated == 0) continue;
-        str_appendf(p->out, "  %s: ", metric_name(m));
+        str_appendf(p->out, "  %s: samples above 1h, counted as 1h: ", metric_name(m));
         human_count(p->out, p->r->metrics[m].saturated);
-        str_puts(p->out, " samples above 1h are counted as 1h\n");
+        str_putc(p->out, '\n');
     }
 }
 
@@ -232,7 +232,10 @@ static void cost(struct page *p)
         str_puts(p->out, "  ");
         human_duration(p->out, r->sandbox_ns);
         str_puts(p->out, " of sandbox time");
-        if (r->money) str_appendf(p->out, ", $%s", r->money);
+        if (r->money) {
+            str_puts(p->out, ", ");
+            human_money(p->out, r->money);
+        }
         str_putc(p->out, '\n');
     }
     if (!r->flows_balanced)

@@ -104,10 +104,13 @@ static void row_metric(struct side_by_side *s, enum metric m, enum figure which)
 static void rows_metrics(struct side_by_side *s)
 {
     for (enum metric m = 0; m < METRIC_HOP_QUEUE; m++) {
-        bool any = false;
+        for (enum figure which = 0; which < SHOW_COUNT; which++) {
+            bool any = false;
 
-        for (size_t i = 0; i < s->count; i++) any |= s->results[i]->metrics[m].count > 0;
-        for (enum figure which = 0; any && which < SHOW_COUNT; which++) row_metric(s, m, which);
+            for (size_t i = 0; i < s->count; i++)
+                any |= figure(&s->results[i]->metrics[m], which) != FIGURE_NONE;
+            if (any) row_metric(s, m, which);
+        }
     }
 }
 
@@ -139,13 +142,7 @@ static void rows_cost(struct side_by_side *s)
     }
     grid_text(&s->grid, GRID_PLAIN, "cost");
     for (size_t i = 0; i < s->count; i++) {
-        const char *money = s->results[i]->money;
-        struct str *out = grid_open(&s->grid, GRID_PLAIN);
-
-        if (money)
-            str_appendf(out, "$%s", money);
-        else
-            str_putc(out, '-');
+        human_money(grid_open(&s->grid, GRID_PLAIN), s->results[i]->money);
         grid_close(&s->grid);
     }
 }
