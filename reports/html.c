@@ -132,6 +132,16 @@ static void invalid(const struct result *r, struct str *out)
     str_puts(out, "</ul></div>\n");
 }
 
+static void timeline(size_t i, struct str *out)
+{
+    str_appendf(
+        out,
+        "<h3>Over time</h3>\n<p class=controls><label>metric <select class=time-metric "
+        "data-result=%zu></select></label> <label><input type=checkbox class=time-log data-result=%zu> "
+        "logarithmic</label></p>\n<div class=chart><canvas class=time data-result=%zu></canvas></div>\n",
+        i, i, i);
+}
+
 static void section(const struct result *r, size_t i, bool replicates, struct str *out)
 {
     CLEANUP(str_deinit) struct str label = STR_INIT(64u << 10);
@@ -144,12 +154,7 @@ static void section(const struct result *r, size_t i, bool replicates, struct st
     str_puts(out, "</h2>\n");
     invalid(r, out);
     page_objectives(r, out);
-    str_appendf(
-        out,
-        "<h3>Over time</h3>\n<p class=controls><label>metric <select class=time-metric "
-        "data-result=%zu></select></label> <label><input type=checkbox class=time-log data-result=%zu> "
-        "logarithmic</label></p>\n<div class=chart><canvas class=time data-result=%zu></canvas></div>\n",
-        i, i, i);
+    if (i < PAGE_TIMELINES_MAX) timeline(i, out);
     page_metrics(r, out);
     page_hops(r, out);
     page_slowest(r, out);

@@ -154,6 +154,10 @@ void page_hops(const struct result *r, struct str *out)
     duration_cell(out, r->hops_p99_ns);
     str_puts(out, "</tr>\n");
     table_end(out);
+    if (r->hops_marks_dropped == 0) return;
+    str_puts(out, "<p class=note><span class=\"badge bad\">warning</span> There was no room for ");
+    human_count(out, r->hops_marks_dropped);
+    str_puts(out, " marks, so hops may be wrong.</p>\n");
 }
 
 static void segments(const struct result *r, const struct result_call *call, struct str *out)

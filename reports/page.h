@@ -14,6 +14,9 @@ void page_text(struct str *out, const char *text);
  * error. */
 int page_data(const struct result *const *results, size_t count, struct str *out);
 
+/* Results whose course over time a page shows: more would make it too large to open. */
+#define PAGE_TIMELINES_MAX 24
+
 /* What a result is called beside others: "queue", or "queue/2" if `replicates`. Not escaped. */
 void page_label(const struct result *r, bool replicates, struct str *out);
 

@@ -72,7 +72,7 @@ static void faults(struct emit *j, const struct result *r)
     emit_end(j);
 }
 
-static void one(struct emit *j, const struct result *r, bool replicates)
+static void one(struct emit *j, const struct result *r, bool replicates, bool timeline)
 {
     CLEANUP(str_deinit) struct str label = STR_INIT(64u << 10);
 
@@ -81,7 +81,7 @@ static void one(struct emit *j, const struct result *r, bool replicates)
     emit_text(j, "label", str_text(&label));
     emit_u64(j, "end", r->end_ns);
     curves(j, r);
-    intervals(j, r);
+    if (timeline) intervals(j, r);
     hops(j, r);
     faults(j, r);
     emit_end(j);
@@ -97,7 +97,7 @@ int page_data(const struct result *const *results, size_t count, struct str *out
 
     emit_start(&j, &json);
     emit_list(&j, "results", false);
-    for (size_t i = 0; i < count; i++) one(&j, results[i], replicates);
+    for (size_t i = 0; i < count; i++) one(&j, results[i], replicates, i < PAGE_TIMELINES_MAX);
     emit_end(&j);
     r = emit_finish(&j);
     if (r < 0) return r;

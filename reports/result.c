@@ -230,6 +230,7 @@ static int add_hops(const struct run_result *run, struct result *r)
     int e;
 
     r->hops_p50_ns = r->hops_p99_ns = FIGURE_NONE;
+    r->hops_marks_dropped = run->marks_dropped;
     for (enum hop h = 0; h < HOP_COUNT; h++)
         r->hops[h] =
             (struct result_hop){.mean_ns = FIGURE_NONE, .p50_ns = FIGURE_NONE, .p99_ns = FIGURE_NONE};

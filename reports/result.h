@@ -64,6 +64,7 @@ struct run_result {
     const struct recorder *recorder;      /* of all roles, merged, hops added (recorder_add_hops()) */
     const struct interval_series *series; /* may be NULL */
     const struct span_report *spans;      /* may be NULL */
+    uint64_t marks_dropped;               /* of all roles: struct span_buffer.dropped */
     nsec_t end_ns;                        /* when the run was over, in run time */
     struct engine_figures engine;
     const char *const *flow_names; /* by kind; NULL, or beyond: "kind_7" */
@@ -167,7 +168,7 @@ struct result {
     VEC(struct result_flow) flows; /* kinds that occurred */
     bool flows_balanced;
 
-    uint64_t hops_calls, hops_calls_open, hops_marks_stray, hops_total_ns;
+    uint64_t hops_calls, hops_calls_open, hops_marks_stray, hops_marks_dropped, hops_total_ns;
     uint64_t hops_p50_ns, hops_p99_ns;
     struct result_hop hops[HOP_COUNT];
     VEC(struct result_call) slowest;

@@ -233,6 +233,7 @@ static void hops(struct json_in *in, struct result *r)
     r->hops_calls = json_in_u64(in, all, "calls");
     r->hops_calls_open = json_in_u64(in, all, "calls_open");
     r->hops_marks_stray = json_in_u64(in, all, "marks_stray");
+    r->hops_marks_dropped = json_in_u64(in, all, "marks_dropped");
     r->hops_total_ns = json_in_u64(in, all, "total_ns");
     r->hops_p50_ns = json_in_figure(in, all, "p50_ns");
     r->hops_p99_ns = json_in_figure(in, all, "p99_ns");

@@ -171,6 +171,10 @@ static void hops(struct page *p)
     duration_cell(&g, r->hops_p50_ns);
     duration_cell(&g, r->hops_p99_ns);
     print(p, &g);
+    if (r->hops_marks_dropped == 0) return;
+    str_puts(p->out, "  warning: there was no room for ");
+    human_count(p->out, r->hops_marks_dropped);
+    str_puts(p->out, " marks, so hops may be wrong; raise /spans/max or /spans/sample\n");
 }
 
 static void ledger(struct page *p)

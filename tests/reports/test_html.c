@@ -81,6 +81,24 @@ START_TEST(data_is_json_without_tags)
 }
 END_TEST
 
+/* More time charts than a browser likes are left out; the tables stay. */
+START_TEST(many_results_are_bounded)
+{
+    CLEANUP(synthetic_deinit) struct synthetic s;
+    CLEANUP(result_free_p) struct result *r = NULL;
+    CLEANUP(str_deinit) struct str page = STR_INIT(16u << 20);
+    const struct result *all[PAGE_TIMELINES_MAX + 6];
+
+    synthetic_init(&s);
+    r = synthetic_result(&s);
+    for (size_t i = 0; i < PAGE_TIMELINES_MAX + 6; i++) all[i] = r;
+    ck_assert_int_eq(html_report(all, PAGE_TIMELINES_MAX + 6, &page), 0);
+    ck_assert_uint_eq(occurrences(str_text(&page), "<canvas class=time"), PAGE_TIMELINES_MAX);
+    ck_assert_uint_eq(occurrences(str_text(&page), "<h3>Latencies"), PAGE_TIMELINES_MAX + 6);
+    ck_assert_uint_eq(occurrences(str_text(&page), "\"cuts\""), PAGE_TIMELINES_MAX);
+}
+END_TEST
+
 START_TEST(no_results_make_a_page_too)
 {
     CLEANUP(str_deinit) struct str page = STR_INIT(4u << 20);
@@ -113,5 +131,6 @@ END_TEST
 int main(void)
 {
     return run_suite("html", TESTS(text_is_escaped, nothing_is_fetched, data_is_json_without_tags,
-                                   no_results_make_a_page_too, it_is_written_or_says_why_not));
+                                   many_results_are_bounded, no_results_make_a_page_too,
+                                   it_is_written_or_says_why_not));
 }
