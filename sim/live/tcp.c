@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -18,10 +19,13 @@
 #include <unistd.h>
 
 enum {
-    READ_MIN = 4 * 1024,        /* one read asks for this much at first … */
-    READ_MAX = 64 * 1024,       /* … and at most for this much, when reads come back full */
+    READ_MIN = 4 * 1024,  /* one read asks for this much at first … */
+    READ_MAX = 64 * 1024, /* … and at most for this much, when reads come back full */
+    CHAIN_BYTES = 64,     /* room for libevent's own header, so that an allocation stays a power of two */
     READ_TURN_MAX = 256 * 1024, /* bytes a connection may read in one turn of the loop */
     WRITE_VECS = 64,
+    HEAP_TRIM_BYTES = 32 * 1024 * 1024,
+    HEAP_MMAP_BYTES = 1024 * 1024,
     ACCEPT_TURN_MAX = 64,
     ACCEPT_REST_MS = 100,
     LINGER_ROUNDS_MAX = 150, /* times linger_ns that a flush may take if it makes progress */
@@ -57,6 +61,10 @@ int tcp_base_new(struct event_base **ret_base)
     struct event_base *base = NULL;
 
     signal(SIGPIPE, SIG_IGN);
+    /* Buffers come and go at the top of the heap: giving it back each time costs a quarter of bulk
+     * throughput. */
+    mallopt(M_TRIM_THRESHOLD, HEAP_TRIM_BYTES);
+    mallopt(M_MMAP_THRESHOLD, HEAP_MMAP_BYTES);
     if (!config) return -ENOMEM;
     event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
                                       EVENT_BASE_FLAG_NOLOCK);
@@ -235,7 +243,7 @@ static ssize_t tcp_read_once(struct tcp_stream *t)
     struct evbuffer_iovec vec;
     ssize_t n;
 
-    if (evbuffer_reserve_space(t->front.in, t->read_size, &vec, 1) < 1) return -ENOMEM;
+    if (evbuffer_reserve_space(t->front.in, t->read_size - CHAIN_BYTES, &vec, 1) < 1) return -ENOMEM;
     if (vec.iov_len > READ_MAX) vec.iov_len = READ_MAX;
     n = recv(t->fd, vec.iov_base, vec.iov_len, 0);
     if (n > 0) {

@@ -30,8 +30,9 @@ struct tcp_options {
     const char *source;
 };
 
-/* A base as the streams want it: precise timers, the epoll change list, no locks; SIGPIPE is ignored from
- * then on. The caller frees it with event_base_free(). -ENOMEM. */
+/* A base as the streams want it: precise timers, the epoll change list, no locks. For the whole process,
+ * SIGPIPE is ignored and the heap keeps up to 32 MiB of freed memory from then on. The caller frees the base
+ * with event_base_free(). -ENOMEM. */
 int tcp_base_new(struct event_base **ret_base);
 
 /* Starts to connect to a numeric `address`, "127.0.0.1:80" or "[::1]:80". Whether it worked is told by

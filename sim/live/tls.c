@@ -20,6 +20,8 @@ enum {
     SESSIONS_MAX = 16,      /* hosts that a client context remembers a session of */
 };
 
+/* The cheap one first, as Go's library, and so the real connector, has it. */
+#define CIPHERS              "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define HANDSHAKE_TIMEOUT_NS (15 * NSEC_PER_S)
 
 struct tls_session {
@@ -257,6 +259,7 @@ int tls_context_new(const struct tls_options *o, struct tls_context **ret_ctx, c
     ERR_clear_error();
     if (ctx->ssl && ctx->bio) {
         SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_3_VERSION);
+        SSL_CTX_set_ciphersuites(ctx->ssl, CIPHERS);
         SSL_CTX_set_mode(ctx->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         configure_sessions(ctx);
