@@ -1,0 +1,266 @@
+#include "sim/cmd/role_surfaces.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mock-mcp/mcp_codec.h"
+#include "mock-mcp/mcp_server.h"
+#include "mock-orchestrator/api_client.h"
+#include "mock-orchestrator/api_server.h"
+#include "sim/live/disk.h"
+#include "sim/live/tunnel_connector.h"
+#include "sim/live/tunnel_edge.h"
+#include "sim/live/tunnel_names.h"
+#include "sim/live/tunnel_proxy.h"
+#include "sim/live/tunnel_stream.h"
+
+/* Keys of a run on loopback: anybody on the machine may read them here. What they prove is that they are
+ * asked for. */
+#define RUN_API_KEY         "sk-ant-api03-windtunnel"
+#define RUN_ENVIRONMENT_KEY "sk-ant-oat01-windtunnel"
+#define RUN_TOKEN_KEY       "windtunnel"
+
+struct role_surfaces {
+    const struct live_run *run;
+    const struct child *child;
+    struct driver *driver;
+    struct str *error;
+    struct mcp_server **mcp_servers;
+    size_t mcp_server_count;
+    struct api_server *api_server;
+    struct api_client *api_client;
+    struct tunnel_edge *edge;
+    struct tunnel_connector *connector;
+    struct tunnel_proxy *proxy;
+    struct tunnel_client *tunnel_client;
+    struct disk *disk;
+    char files[300]; /* the disk's folder, "" when there is none */
+};
+
+static bool hosts(const struct role_surfaces *s, enum role role)
+{
+    for (size_t i = 0; i < s->child->process->component_count; i++) {
+        if (ADDR_ROLE(s->child->process->components[i]) == role) return true;
+    }
+    return false;
+}
+
+static int told(struct role_surfaces *s, int r, const char *listen, const char *why)
+{
+    if (r < 0 && str_len(s->error) == 0)
+        str_appendf(s->error, "cannot listen on %s: %s", listen, why && why[0] ? why : strerror(-r));
+    return r;
+}
+
+/* One for each role
+ * ---------------------------------------------------------------------------------------------- */
+
+static int open_mcp(struct role_surfaces *s, addr_t self)
+{
+    char listen[LAYOUT_ADDRESS_MAX];
+    struct mcp_server_options o = {.self = self, .listen = listen};
+    int r;
+
+    layout_address(s->run->layout, self, PORT_MCP, listen);
+    r = mcp_server_new(s->driver, &o, &s->mcp_servers[s->mcp_server_count]);
+    if (r == 0) s->mcp_server_count++;
+    return told(s, r, listen, NULL);
+}
+
+static int open_api_server(struct role_surfaces *s, addr_t self)
+{
+    char listen[LAYOUT_ADDRESS_MAX], id[ID_SIZE];
+    struct api_environment environment = {.id = id, .key = RUN_ENVIRONMENT_KEY};
+    struct api_server_options o = {.self = self,
+                                   .listen = listen,
+                                   .api_key = RUN_API_KEY,
+                                   .environments = &environment,
+                                   .environment_count = 1};
+
+    api_environment_id(0, id);
+    layout_address(s->run->layout, self, PORT_API, listen);
+    return told(s, api_server_new(s->driver, &o, &s->api_server), listen, NULL);
+}
+
+static int open_tunnel_client(struct role_surfaces *s, addr_t self)
+{
+    char edge[LAYOUT_ADDRESS_MAX], why[TLS_WHY_MAX] = "";
+    struct tunnel_client_options o = {.edge_address = edge,
+                                      .edge_name = "edge.windtunnel",
+                                      .edge_ca_pem = s->run->certs.outer_ca->cert_pem,
+                                      .cert_pem = s->run->certs.orchestrator->cert_pem,
+                                      .key_pem = s->run->certs.orchestrator->key_pem,
+                                      .tunnel_ca_pem = s->run->certs.tunnel_ca->cert_pem,
+                                      .codec = mcp_codec_agent()};
+    int r;
+
+    if (plan_instances(s->run->plan, ROLE_EDGE) == 0) return 0;
+    layout_dial_address(s->run->layout, self, ADDR(ROLE_EDGE, 0), PORT_PUBLIC, edge);
+    r = tunnel_client_new(s->driver, &o, &s->tunnel_client, why);
+    if (r < 0 && why[0]) str_puts(s->error, why);
+    return r;
+}
+
+static int open_edge(struct role_surfaces *s, addr_t self)
+{
+    char public_listen[LAYOUT_ADDRESS_MAX], connector_listen[LAYOUT_ADDRESS_MAX], why[TLS_WHY_MAX] = "";
+    struct tunnel_edge_options o = {.public_listen = public_listen,
+                                    .connector_listen = connector_listen,
+                                    .cert_pem = s->run->certs.edge->cert_pem,
+                                    .key_pem = s->run->certs.edge->key_pem,
+                                    .client_ca_pem = s->run->certs.outer_ca->cert_pem,
+                                    .token_key = RUN_TOKEN_KEY,
+                                    .register_timeout_ns = s->run->plan->tunnels.register_timeout_ns};
+
+    layout_address(s->run->layout, self, PORT_PUBLIC, public_listen);
+    layout_address(s->run->layout, self, PORT_CONNECTOR, connector_listen);
+    return told(s, tunnel_edge_new(s->driver, &o, &s->edge, why), public_listen, why);
+}
+
+static int add_connector(struct role_surfaces *s, addr_t self)
+{
+    uint32_t k = ADDR_ORDINAL(self);
+    char edge[LAYOUT_ADDRESS_MAX], proxy[LAYOUT_ADDRESS_MAX], token[TUNNEL_TOKEN_SIZE];
+    struct tunnel_connector_member m = {.edge_address = edge, .proxy_address = proxy, .token = token};
+    int r = tunnel_token(RUN_TOKEN_KEY, k / s->run->plan->tunnels.replicas, token);
+
+    layout_dial_address(s->run->layout, self, ADDR(ROLE_EDGE, 0), PORT_CONNECTOR, edge);
+    layout_dial_address(s->run->layout, self, ADDR(ROLE_PROXY, k), PORT_PROXY, proxy);
+    return r < 0 ? r : tunnel_connector_add(s->connector, k, &m);
+}
+
+static int open_connectors(struct role_surfaces *s)
+{
+    struct tunnel_connector_options o = {.edge_ca_pem = s->run->certs.outer_ca->cert_pem,
+                                         .edge_name = "edge.windtunnel"};
+    char why[TLS_WHY_MAX] = "";
+    int r = tunnel_connector_new(s->driver, &o, &s->connector, why);
+
+    if (r < 0) str_puts(s->error, why);
+    return r;
+}
+
+/* Every proxy knows a route to every server: whether it is used, the scenario says. */
+static int add_proxy(struct role_surfaces *s, addr_t self)
+{
+    const struct plan *plan = s->run->plan;
+    uint32_t tunnel = ADDR_ORDINAL(self) / plan->tunnels.replicas;
+    char listen[LAYOUT_ADDRESS_MAX], why[TLS_WHY_MAX] = "", (*upstreams)[LAYOUT_ADDRESS_MAX + 8];
+    struct tunnel_route *routes = calloc(plan->mcp_count + 1, sizeof *routes);
+    struct tunnel_proxy_options o = {
+        .listen = listen,
+        .cert_pem = s->run->certs.proxies[tunnel]->cert_pem,
+        .key_pem = s->run->certs.proxies[tunnel]->key_pem,
+        .routes = {.routes = routes, .route_count = plan->mcp_count, .disable_ip_validation = true}};
+    int r = -ENOMEM;
+
+    upstreams = calloc(plan->mcp_count + 1, sizeof *upstreams);
+    layout_address(s->run->layout, self, PORT_PROXY, listen);
+    if (routes && upstreams) {
+        for (uint32_t i = 0; i < plan->mcp_count; i++) {
+            char address[LAYOUT_ADDRESS_MAX];
+
+            layout_dial_address(s->run->layout, self, ADDR(ROLE_MCP, i), PORT_MCP, address);
+            snprintf(upstreams[i], sizeof upstreams[i], "http://%s", address);
+            routes[i] = (struct tunnel_route){.name = plan->mcp[i].name, .upstream = upstreams[i], .mcp = i};
+        }
+        r = tunnel_proxy_add(s->proxy, ADDR_ORDINAL(self), &o, why);
+    }
+    free(upstreams);
+    free(routes);
+    return told(s, r, listen, why);
+}
+
+static int open_api_client(struct role_surfaces *s, enum role role)
+{
+    char address[LAYOUT_ADDRESS_MAX];
+    addr_t self = s->child->process->components[0];
+    struct api_client_options o = {
+        .address = address, .role = role, .api_key = RUN_API_KEY, .environment_key = RUN_ENVIRONMENT_KEY};
+
+    layout_dial_address(s->run->layout, self, ADDR(ROLE_ORCHESTRATOR, 0), PORT_API, address);
+    return api_client_new(s->driver, &o, &s->api_client);
+}
+
+static int open_disk(struct role_surfaces *s)
+{
+    int r;
+
+    snprintf(s->files, sizeof s->files, "%s/%s.%u", s->run->directory, s->child->process->name,
+             s->child->incarnation);
+    if (mkdir(s->files, 0700) < 0) {
+        r = -errno;
+        str_appendf(s->error, "%s: %s", s->files, strerror(errno));
+        s->files[0] = '\0';
+        return r;
+    }
+    r = disk_new(driver_base(s->driver), s->files, &s->disk);
+    if (r == 0) driver_set_dialer(s->driver, ROLE_RUNNER, ROLE_DISK, disk_dialer(s->disk));
+    return r;
+}
+
+/* All together
+ * ---------------------------------------------------------------------------------------------------- */
+
+static int open_component(struct role_surfaces *s, addr_t self)
+{
+    int r = 0;
+
+    switch (ADDR_ROLE(self)) {
+    case ROLE_MCP: return open_mcp(s, self);
+    case ROLE_ORCHESTRATOR: r = open_api_server(s, self); return r < 0 ? r : open_tunnel_client(s, self);
+    case ROLE_EDGE: return open_edge(s, self);
+    case ROLE_CONNECTOR: return add_connector(s, self);
+    case ROLE_PROXY: return add_proxy(s, self);
+    default: return 0;
+    }
+}
+
+static int open_shared(struct role_surfaces *s)
+{
+    int r = 0;
+
+    s->mcp_servers = calloc(s->child->process->component_count + 1, sizeof *s->mcp_servers);
+    if (!s->mcp_servers) return -ENOMEM;
+    if (r == 0 && hosts(s, ROLE_CONNECTOR)) r = open_connectors(s);
+    if (r == 0 && hosts(s, ROLE_PROXY)) r = tunnel_proxy_new(s->driver, &s->proxy);
+    if (r == 0 && hosts(s, ROLE_CLIENT)) r = open_api_client(s, ROLE_CLIENT);
+    if (r == 0 && hosts(s, ROLE_RUNNER)) r = open_api_client(s, ROLE_RUNNER);
+    if (r == 0 && hosts(s, ROLE_RUNNER)) r = open_disk(s);
+    return r;
+}
+
+int role_surfaces_new(const struct live_run *run, const struct child *child, struct driver *driver,
+                      struct role_surfaces **ret, struct str *error)
+{
+    struct role_surfaces *s = calloc(1, sizeof *s);
+    int r;
+
+    if (!s) return -ENOMEM;
+    *s = (struct role_surfaces){.run = run, .child = child, .driver = driver, .error = error};
+    r = open_shared(s);
+    for (size_t i = 0; r == 0 && i < child->process->component_count; i++)
+        r = open_component(s, child->process->components[i]);
+    *ret = s; /* also on failure: the caller frees it after the driver */
+    return r;
+}
+
+void role_surfaces_free(struct role_surfaces *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < s->mcp_server_count; i++) mcp_server_free(s->mcp_servers[i]);
+    free(s->mcp_servers);
+    api_server_free(s->api_server);
+    api_client_free(s->api_client);
+    tunnel_edge_free(s->edge);
+    tunnel_connector_free(s->connector);
+    tunnel_proxy_free(s->proxy);
+    tunnel_client_free(s->tunnel_client);
+    disk_free(s->disk);
+    if (s->files[0]) rmdir(s->files);
+    free(s);
+}
