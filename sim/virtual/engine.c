@@ -17,6 +17,7 @@ enum entry { ENTRY_MESSAGE, ENTRY_TIMER, ENTRY_FAULT_BEGIN, ENTRY_FAULT_END, ENT
 enum priority { PRIORITY_FAULT, PRIORITY_NORMAL };
 
 enum stage {
+    STAGE_DIAL,  /* waits at the sender for its new connection */
     STAGE_LINK,  /* on its way to the receiver's host */
     STAGE_HOST,  /* served by the receiver's CPU */
     STAGE_LOCAL, /* the driver's own word to the end it names: a reset, a disk's answer */
@@ -39,13 +40,14 @@ struct timer {
 
 /* What the engine knows of a flow end, beside the world. */
 struct end {
-    nsec_t arrived_at; /* of the last message sent from here: the order of a flow is kept */
-    nsec_t served_at;
+    /* When the last message that was sent from here left, arrived and was served: the order of a flow is
+     * kept. */
+    nsec_t leaves_at, arrived_at, served_at;
     uint32_t carrier;                        /* the end that carries this one */
     uint32_t children_first, children_last;  /* ends carried by this one, in the order of their opening */
     uint32_t sibling_next, sibling_previous; /* ends carried by the same one */
-    uint8_t cut;                                          /* nothing sent from here arrives any more */
-    uint8_t reset; /* ended by a reset: its connection is not used again */
+    uint8_t cut;                             /* nothing sent from here arrives any more */
+    uint8_t reset;                           /* ended by a reset: its connection is not used again */
 };
 
 struct state {
@@ -78,27 +80,30 @@ static void handle(struct engine *e, const struct event *ev);
 /* Bookkeeping
  * ------------------------------------------------------------------------------------------------ */
 
-static struct end *end_of(struct engine *e, uint32_t flow)
+static struct end *end_of(const struct engine *e, uint32_t flow)
 {
-    size_t index = slab_index(flow);
+    ASSERT(slab_index(flow) < e->ends_capacity);
+    return &e->ends[slab_index(flow)];
+}
 
-    if (index >= e->ends_capacity) {
-        size_t capacity = e->ends_capacity ? e->ends_capacity : 1024;
-        struct end *ends;
+static void ends_reserve(struct engine *e, uint32_t flow)
+{
+    size_t capacity = e->ends_capacity ? e->ends_capacity : 1024;
+    struct end *ends;
 
-        while (capacity <= index) capacity *= 2;
-        ends = realloc(e->ends, capacity * sizeof *ends);
-        if (!ends) PANIC("out of memory for %zu flow ends", capacity);
-        e->ends = ends;
-        e->ends_capacity = capacity;
-    }
-    return &e->ends[index];
+    if (slab_index(flow) < e->ends_capacity) return;
+    while (capacity <= slab_index(flow)) capacity *= 2;
+    ends = realloc(e->ends, capacity * sizeof *ends);
+    if (!ends) PANIC("out of memory for %zu flow ends", capacity);
+    e->ends = ends;
+    e->ends_capacity = capacity;
 }
 
 static void end_begin(struct engine *e, uint32_t flow, uint32_t carrier)
 {
     uint32_t last = carrier ? end_of(e, carrier)->children_last : 0;
 
+    ends_reserve(e, flow);
     *end_of(e, flow) = (struct end){.carrier = carrier, .sibling_previous = last};
     if (!carrier) return;
     if (last)
@@ -167,26 +172,58 @@ static struct msg reset_msg(enum reset_cause cause)
 /* Effects
  * ---------------------------------------------------------------------------------------------------- */
 
-static void transmit(struct engine *e, uint32_t flow, nsec_t leaves_at, const struct msg *m, bool dialed)
+/* `at`, but not before the flow's last message. What shuffles ties must not shuffle a flow: then there is a
+ * nanosecond between its messages. */
+static nsec_t in_order(const struct engine *e, nsec_t at, nsec_t *last)
 {
-    struct flow_view v = world_flow(e->world, flow);
-    struct end *end = end_of(e, flow);
-    nsec_t at = network_transfer(e->network, v.owner, v.peer, leaves_at, m->bytes);
-
-    if (at < end->arrived_at) at = end->arrived_at;
-    end->arrived_at = at;
-    count_flow(e, m, FLOW_EMITTED);
-    schedule_transit(e, at, (struct transit){.end = flow, .stage = STAGE_LINK, .dialed = dialed, .msg = *m});
+    return *last = nsec_max(at, nsec_add(*last, e->opts->shuffle_ties != 0));
 }
 
-/* When a new connection is up at the dialing side. */
-static nsec_t dial(struct engine *e, addr_t from, addr_t to, const struct plan_link *link)
+static void leave(struct engine *e, struct transit *t)
 {
-    nsec_t up = network_serve(e->network, from, e->now, link->dial_cpu_client_ns);
+    struct flow_view v = world_flow(e->world, t->end);
+    nsec_t at = network_transfer(e->network, v.owner, v.peer, e->now, t->msg.bytes);
 
-    for (uint32_t i = 0; i < 2 * link->dial_round_trips; i++)
-        up = nsec_add(up, network_latency(e->network, i & 1 ? to : from, i & 1 ? from : to, e->now));
-    return up;
+    t->stage = STAGE_LINK;
+    schedule_transit(e, in_order(e, at, &end_of(e, t->end)->arrived_at), *t);
+}
+
+static void transmit(struct engine *e, uint32_t flow, const struct msg *m, bool dialed)
+{
+    struct transit t = {.end = flow, .stage = STAGE_DIAL, .dialed = dialed, .msg = *m};
+    struct end *end = end_of(e, flow);
+
+    count_flow(e, m, FLOW_EMITTED);
+    if (end->leaves_at && end->leaves_at >= e->now)
+        schedule_transit(e, in_order(e, e->now, &end->leaves_at), t);
+    else
+        leave(e, &t);
+}
+
+/* An OPEN finds nobody. */
+static void undeliverable(struct engine *e, const struct effect *ef, nsec_t told_at, enum reset_cause cause)
+{
+    count_flow(e, &ef->msg, FLOW_EMITTED);
+    count_flow(e, &ef->msg, FLOW_RETURNED);
+    end_of(e, ef->flow)->cut = 1;
+    tell(e, ef->flow, told_at, reset_msg(cause));
+}
+
+/* The OPEN leaves when its new connection is up. */
+static void dial(struct engine *e, const struct effect *ef)
+{
+    enum link_id id;
+    const struct plan_link *link = network_link(e->network, ef->self, ef->to, &id);
+    nsec_t sent_at = network_serve(e->network, ef->self, e->now, link->dial_cpu_client_ns);
+    nsec_t up_at = network_dial(e->network, ef->self, ef->to, sent_at);
+    nsec_t too_late = link->dial_timeout_ns ? nsec_add(e->now, link->dial_timeout_ns) : NSEC_MAX;
+
+    if (up_at > too_late) {
+        undeliverable(e, ef, too_late, RESET_UNREACHABLE);
+        return;
+    }
+    if (up_at > e->now) end_of(e, ef->flow)->leaves_at = up_at;
+    transmit(e, ef->flow, &ef->msg, link->dial_cpu_server_ns > 0);
 }
 
 static void perform_disk(struct engine *e, const struct effect *ef)
@@ -204,25 +241,18 @@ static void perform_disk(struct engine *e, const struct effect *ef)
 
 static void perform_open(struct engine *e, const struct effect *ef)
 {
-    enum link_id id;
-    const struct plan_link *link;
-
     end_begin(e, ef->flow, ef->via);
     if (ADDR_ROLE(ef->to) == ROLE_DISK) {
         perform_disk(e, ef);
         return;
     }
-    link = network_link(e->network, ef->self, ef->to, &id);
     if (ef->via || network_reuse(e->network, ef->self, ef->to, e->now)) {
-        transmit(e, ef->flow, e->now, &ef->msg, false);
+        transmit(e, ef->flow, &ef->msg, false);
     } else if (!is_up(e, ef->to) || network_fault(e->network, FAULT_LINK_CUT, ef->self, ef->to, e->now)) {
-        nsec_t answer_at = nsec_add(e->now, 2 * network_latency(e->network, ef->self, ef->to, e->now));
-        count_flow(e, &ef->msg, FLOW_EMITTED);
-        count_flow(e, &ef->msg, FLOW_RETURNED);
-        end_of(e, ef->flow)->cut = 1;
-        tell(e, ef->flow, answer_at, reset_msg(RESET_REFUSED));
+        nsec_t there_and_back = 2 * network_latency(e->network, ef->self, ef->to, e->now);
+        undeliverable(e, ef, nsec_add(e->now, there_and_back), RESET_REFUSED);
     } else {
-        transmit(e, ef->flow, dial(e, ef->self, ef->to, link), &ef->msg, link->dial_cpu_server_ns > 0);
+        dial(e, ef);
     }
 }
 
@@ -265,7 +295,7 @@ static void perform(struct engine *e, const struct effect *ef)
     case EFFECT_OPEN: perform_open(e, ef); break;
     case EFFECT_SEND:
         if (ef->msg.type == MSG_RESET) end_of(e, ef->flow)->reset = 1;
-        transmit(e, ef->flow, e->now, &ef->msg, false);
+        transmit(e, ef->flow, &ef->msg, false);
         break;
     case EFFECT_TIMER: perform_timer(e, ef); break;
     case EFFECT_DONE: e->done = true; break;
@@ -289,7 +319,8 @@ static void drop_children(struct engine *e, uint32_t carrier)
     end_of(e, carrier)->children_first = end_of(e, carrier)->children_last = 0;
 }
 
-/* The two ends of a flow know each other until the first of them is freed: so what is on its way always finds its end. */
+/* The two ends of a flow know each other until the first of them is freed: so what is on its way always finds
+ * its end. */
 static void unlink_peer(struct engine *e, const struct flow_view *v)
 {
     if (v->user) world_flow_set_user(e->world, v->user, 0);
@@ -306,11 +337,11 @@ static void on_over(void *user, uint32_t flow)
         end->reset = 1;
         if (ADDR_ROLE(v.peer) != ROLE_DISK) {
             struct msg m = reset_msg(RESET_CUT);
-            transmit(e, flow, e->now, &m, false);
+            transmit(e, flow, &m, false);
         }
     }
     drop_children(e, flow);
-    end_leave_carrier(e, end_of(e, flow));
+    end_leave_carrier(e, end);
     if (v.opened && !v.via && !end->reset && ADDR_ROLE(v.peer) != ROLE_DISK)
         network_idle(e->network, v.owner, v.peer, e->now);
     if (!world_flow(e->world, flow).held) unlink_peer(e, &v);
@@ -398,54 +429,42 @@ static bool sender_dialed(const struct flow_view *v)
     return plan_link_between(ADDR_ROLE(v->owner), ADDR_ROLE(v->peer), &id, &dials) == 0 && dials;
 }
 
-/* A message's link time is over: now faults, then the host. Returns when it may be delivered; NSEC_MAX:
- * never. */
-static nsec_t arrive(struct engine *e, const struct transit *t, const struct flow_view *v)
+/* A message's link time is over: now faults, then the host. */
+static void arrive(struct engine *e, struct transit *t, const struct flow_view *v)
 {
     struct end *end = end_of(e, t->end);
-    const struct plan_fault *half_open =
-        network_fault(e->network, FAULT_LINK_HALF_OPEN, v->owner, v->peer, e->now);
-    nsec_t cost, served;
+    nsec_t before = end->served_at, cost = network_message_cost(e->network, v->peer, t->msg.bytes), at;
+    enum link_id id;
 
-    if (end->cut) return NSEC_MAX;
-    if (half_open && !sender_dialed(v)) return NSEC_MAX;
-    cost = network_message_cost(e->network, v->peer, t->msg.bytes);
-    if (t->dialed) {
-        enum link_id id;
-        cost = nsec_add(cost, network_link(e->network, v->owner, v->peer, &id)->dial_cpu_server_ns);
+    if (end->cut ||
+        (network_fault(e->network, FAULT_LINK_HALF_OPEN, v->owner, v->peer, e->now) && !sender_dialed(v))) {
+        count_flow(e, &t->msg, FLOW_CUT);
+        return;
     }
-    served = network_serve(e->network, v->peer, e->now, cost);
-    if (served < end->served_at) served = end->served_at;
-    return end->served_at = served;
+    if (t->dialed)
+        cost = nsec_add(cost, network_link(e->network, v->owner, v->peer, &id)->dial_cpu_server_ns);
+    at = in_order(e, network_serve(e->network, v->peer, e->now, cost), &end->served_at);
+    t->stage = STAGE_HOST;
+    /* One served at this very moment may still stand in the calendar. */
+    if (at > e->now || at == before)
+        schedule_transit(e, at, *t);
+    else
+        deliver_transit(e, t, v);
 }
 
 static void on_message(struct engine *e, uint32_t id)
 {
     struct transit t = *(struct transit *)slab_get_unchecked(&e->transits, id);
     struct flow_view v = world_flow(e->world, t.end);
-    const struct plan_fault *stall;
 
     slab_free(&e->transits, id);
-    switch (t.stage) {
+    switch ((enum stage)t.stage) {
+    case STAGE_DIAL: leave(e, &t); break;
+    case STAGE_LINK: arrive(e, &t, &v); break;
+    case STAGE_HOST: deliver_transit(e, &t, &v); break;
     case STAGE_LOCAL:
         if (!v.over) deliver(e, t.end, 0, &t.msg);
         break;
-    case STAGE_LINK:
-        stall = network_fault(e->network, FAULT_LINK_STALL, v.owner, v.peer, e->now);
-        if (stall) {
-            schedule_transit(e, nsec_add(stall->at_ns, stall->for_ns), t);
-            break;
-        }
-        t.stage = STAGE_HOST;
-        nsec_t at = arrive(e, &t, &v);
-        if (at == NSEC_MAX)
-            count_flow(e, &t.msg, FLOW_CUT);
-        else if (at > e->now)
-            schedule_transit(e, at, t);
-        else
-            deliver_transit(e, &t, &v);
-        break;
-    default: deliver_transit(e, &t, &v); break;
     }
     v = world_flow(e->world, t.end);
     if (world_flow_release(e->world, t.end)) unlink_peer(e, &v);
@@ -536,12 +555,24 @@ static void cut_link(struct engine *e, const struct plan_fault *f)
         end_of(e, flow)->cut = 1;
         if (!v.over) tell(e, flow, e->now, reset_msg(RESET_CUT));
     }
-    network_forget_link(e->network, f->link);
+    network_forget_link(e->network, f);
+}
+
+/* Whether another kill keeps it down. */
+static bool is_killed(const struct engine *e, addr_t self)
+{
+    for (uint32_t i = 0; i < e->plan->fault_count && e->plan->faults[i].at_ns <= e->now; i++) {
+        const struct plan_fault *f = &e->plan->faults[i];
+
+        if (f->kind != FAULT_KILL || (f->for_ns && e->now - f->at_ns >= f->for_ns)) continue;
+        if (f->target == self || (f->all_instances && ADDR_ROLE(f->target) == ADDR_ROLE(self))) return true;
+    }
+    return false;
 }
 
 static void start_if_down(struct engine *e, addr_t self)
 {
-    if (!is_up(e, self)) start(e, self);
+    if (!is_up(e, self) && !is_killed(e, self)) start(e, self);
 }
 
 static void on_fault(struct engine *e, uint32_t index, bool begin)
@@ -582,6 +613,16 @@ static void end_all(struct engine *e)
             struct event ev = {.type = EVENT_END, .self = ADDR(role, i)};
             if (world_has(e->world, ev.self)) handle(e, &ev);
         }
+    }
+}
+
+/* What is still on its way when the run is over arrives nowhere. */
+static void count_in_flight(struct engine *e)
+{
+    slab_for_each(id, &e->transits)
+    {
+        const struct transit *t = slab_get_unchecked(&e->transits, id);
+        if (t->stage != STAGE_LOCAL) count_flow(e, &t->msg, FLOW_CUT);
     }
 }
 
@@ -640,6 +681,7 @@ static void run(struct engine *e)
     e->result->load_done = e->done;
 out:
     measure_memory(e);
+    count_in_flight(e);
     end_all(e);
     e->result->end_ns = e->now;
     digest_hex(&e->digest, e->result->digest);

@@ -8,6 +8,7 @@
 struct network {
     const struct plan *plan;
     struct host *hosts[ROLE_COUNT];
+    nsec_t *cores[ROLE_COUNT]; /* of all hosts of a role */
     uint32_t instances[ROLE_COUNT];
     /* For each link: idle connections by [dialing ordinal × listening instances + listening ordinal], and
      * when each direction's wire is free again, by the same index and direction. Made when first used. */
@@ -52,12 +53,16 @@ static int hosts_new(struct network *n)
     uint64_t key = prng_key(n->plan->seed, n->plan->replicate, "link-latency");
 
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
-        n->instances[role] = plan_instances(n->plan, role);
-        n->hosts[role] = calloc(n->instances[role] + 1, sizeof(struct host));
-        if (!n->hosts[role]) return -ENOMEM;
-        n->memory += n->instances[role] * sizeof(struct host);
-        for (uint32_t i = 0; i < n->instances[role]; i++)
-            n->hosts[role][i].latency = prng_derive(key, ADDR(role, i), 0);
+        size_t cores = n->plan->hosts[role].cores, instances = plan_instances(n->plan, role);
+
+        n->instances[role] = (uint32_t)instances;
+        n->hosts[role] = calloc(instances + 1, sizeof(struct host));
+        n->cores[role] = calloc(instances * cores + 1, sizeof(nsec_t));
+        if (!n->hosts[role] || !n->cores[role]) return -ENOMEM;
+        n->memory += instances * (sizeof(struct host) + cores * sizeof(nsec_t));
+        for (uint32_t i = 0; i < instances; i++)
+            n->hosts[role][i] = (struct host){.core_free_at = n->cores[role] + i * cores,
+                                              .latency = prng_derive(key, ADDR(role, i), 0)};
     }
     return 0;
 }
@@ -116,7 +121,10 @@ int network_new(const struct plan *plan, struct network **ret)
 void network_free(struct network *n)
 {
     if (!n) return;
-    for (enum role role = 0; role < ROLE_COUNT; role++) free(n->hosts[role]);
+    for (enum role role = 0; role < ROLE_COUNT; role++) {
+        free(n->hosts[role]);
+        free(n->cores[role]);
+    }
     for (enum link_id id = 0; id < LINK_COUNT; id++) {
         for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++) vec_deinit(&n->idle[id][i].since);
         free(n->idle[id]);
@@ -151,7 +159,7 @@ nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost)
     nsec_t start;
 
     if (cores == 0) return now;
-    for (uint32_t i = 1; i < cores && i < HOST_CORES_MAX; i++) {
+    for (uint32_t i = 1; i < cores; i++) {
         if (h->core_free_at[i] < h->core_free_at[first]) first = i;
     }
     start = h->core_free_at[first] > now ? h->core_free_at[first] : now;
@@ -160,7 +168,7 @@ nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost)
 
 bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
 {
-    return f->target == 0 || f->target == a || f->target == b;
+    return f->all_instances || f->target == 0 || f->target == a || f->target == b;
 }
 
 const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
@@ -197,6 +205,29 @@ nsec_t network_latency(struct network *n, addr_t from, addr_t to, nsec_t now)
     return nsec_add(latency, f ? f->delay_ns : 0);
 }
 
+/* What would arrive at `at` is held back while the link is stalled, and, with `half_open`, while it is that.
+ */
+static nsec_t held(const struct network *n, addr_t from, addr_t to, nsec_t at, bool half_open)
+{
+    const struct plan_fault *f;
+
+    while ((f = network_fault(n, FAULT_LINK_STALL, from, to, at)) ||
+           (half_open && (f = network_fault(n, FAULT_LINK_HALF_OPEN, from, to, at))))
+        at = nsec_add(f->at_ns, f->for_ns);
+    return at;
+}
+
+nsec_t network_dial(struct network *n, addr_t from, addr_t to, nsec_t now)
+{
+    struct passage p = passage(n, from, to);
+
+    for (uint32_t i = 0; i < p.link->dial_round_trips; i++) {
+        now = held(n, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
+        now = held(n, to, from, nsec_add(now, network_latency(n, to, from, now)), true);
+    }
+    return now;
+}
+
 static nsec_t send_time(uint64_t bytes, uint64_t bytes_per_second)
 {
     return (nsec_t)((unsigned __int128)bytes * NSEC_PER_S / bytes_per_second);
@@ -224,7 +255,7 @@ nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, u
 
         *free_at = now = nsec_add(start, send_time(bytes, rate));
     }
-    return nsec_add(now, network_latency(n, from, to, now));
+    return held(n, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
 }
 
 /* Keep-alive
@@ -266,21 +297,38 @@ void network_idle(struct network *n, addr_t from, addr_t to, nsec_t now)
     if (idle && vec_push(&idle->since, now) < 0) PANIC("out of memory for idle connections");
 }
 
-void network_forget_link(struct network *n, enum link_id id)
+/* Forgets a link's idle connections between pairs that are concerned. */
+static void forget(struct network *n, enum link_id id, bool (*concerns)(const void *, addr_t, addr_t),
+                   const void *what)
 {
-    for (size_t i = 0; n->idle[id] && i < n->pairs[id]; i++) vec_clear(&n->idle[id][i].since);
+    enum role dials, listens;
+
+    if (!n->idle[id]) return;
+    link_ends(n, id, &dials, &listens);
+    for (size_t i = 0; i < n->pairs[id]; i++) {
+        addr_t d = ADDR(dials, i / n->listeners[id]), l = ADDR(listens, i % n->listeners[id]);
+        if (concerns(what, d, l)) vec_clear(&n->idle[id][i].since);
+    }
+}
+
+static bool component_concerned(const void *component, addr_t a, addr_t b)
+{
+    const addr_t *c = component;
+
+    return *c == a || *c == b;
+}
+
+static bool fault_concerned(const void *fault, addr_t a, addr_t b)
+{
+    return network_fault_concerns(fault, a, b);
+}
+
+void network_forget_link(struct network *n, const struct plan_fault *fault)
+{
+    forget(n, fault->link, fault_concerned, fault);
 }
 
 void network_forget(struct network *n, addr_t component)
 {
-    for (enum link_id id = 0; id < LINK_COUNT; id++) {
-        enum role dials, listens;
-
-        if (!n->idle[id]) continue;
-        link_ends(n, id, &dials, &listens);
-        for (size_t i = 0; i < n->pairs[id]; i++) {
-            addr_t d = ADDR(dials, i / n->listeners[id]), l = ADDR(listens, i % n->listeners[id]);
-            if (d == component || l == component) vec_clear(&n->idle[id][i].since);
-        }
-    }
+    for (enum link_id id = 0; id < LINK_COUNT; id++) forget(n, id, component_concerned, &component);
 }

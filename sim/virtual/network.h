@@ -8,11 +8,9 @@
 #include "sim/base/vec.h"
 #include "sim/plan/plan.h"
 
-#define HOST_CORES_MAX 64
-
 struct host {
-    nsec_t core_free_at[HOST_CORES_MAX];
-    struct prng latency; /* of what this host sends */
+    nsec_t *core_free_at; /* for each core */
+    struct prng latency;  /* of what this host sends */
 };
 
 /* Idle connections from one component to another; the one used last is at the end. */
@@ -33,8 +31,13 @@ nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost);
 /* CPU cost of handling a message of `bytes` at `at`. */
 nsec_t network_message_cost(const struct network *n, addr_t at, uint32_t bytes);
 
-/* When `bytes` that leave `from` at `now` have arrived at `to`'s host. */
+/* When `bytes` that leave `from` at `now` have arrived at `to`'s host: rate, latency, and how long a stalled
+ * link holds them back. */
 nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes);
+
+/* When the round trips of a dial that begins at `now` are over. A stalled or half-open link delays them until
+ * it is well again. */
+nsec_t network_dial(struct network *n, addr_t from, addr_t to, nsec_t now);
 
 /* One way, without queueing, as drawn for `from`. */
 nsec_t network_latency(struct network *n, addr_t from, addr_t to, nsec_t now);
@@ -43,9 +46,9 @@ nsec_t network_latency(struct network *n, addr_t from, addr_t to, nsec_t now);
 bool network_reuse(struct network *n, addr_t from, addr_t to, nsec_t now);
 /* A connection became idle. Kept if the link keeps connections alive. */
 void network_idle(struct network *n, addr_t from, addr_t to, nsec_t now);
-/* All idle connections of a component, or across a link, are gone. */
+/* All idle connections of a component are gone, or those that a link fault concerns. */
 void network_forget(struct network *n, addr_t component);
-void network_forget_link(struct network *n, enum link_id link);
+void network_forget_link(struct network *n, const struct plan_fault *fault);
 
 const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b, enum link_id *ret_id);
 
