@@ -1,7 +1,6 @@
 #include "sim/policy/retry.h"
 
-#include <check.h>
-#include <stdlib.h>
+#include "tests/base/suite.h"
 
 static const struct plan_retry rule = {.attempts_max = 3,
                                        .base_ns = 100,
@@ -47,19 +46,4 @@ START_TEST(waits_are_jittered_and_heed_retry_after)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("retry");
-    TCase *tc = tcase_create("all");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, the_rule_decides);
-    tcase_add_test(tc, waits_are_jittered_and_heed_retry_after);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+SUITE_MAIN("retry", the_rule_decides, waits_are_jittered_and_heed_retry_after)

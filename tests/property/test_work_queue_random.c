@@ -5,11 +5,10 @@
  */
 #include "sim/policy/work_queue.h"
 
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "sim/base/prng.h"
+#include "tests/base/suite.h"
 
 enum { SEEDS = 3000, STEPS = 400, ITEMS = 12, WORKERS = 5, ENVIRONMENTS = 2, BEATS = STEPS };
 
@@ -41,12 +40,6 @@ struct model {
     nsec_t now;
     uint64_t claims;
 };
-
-/* As ck_assert(), which writes a mark each time and would take minutes here. */
-#define MUST(...)                                                                                            \
-    do {                                                                                                     \
-        if (!(__VA_ARGS__)) ck_abort_msg("line %d: %s", __LINE__, #__VA_ARGS__);                             \
-    } while (0)
 
 static uint64_t totals[2]; /* heartbeats accepted, claims */
 
@@ -294,19 +287,4 @@ START_TEST(rules_hold_under_random_interleaving)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("work_queue_random");
-    TCase *tc = tcase_create("all");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tc, 300);
-    tcase_add_test(tc, rules_hold_under_random_interleaving);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+SUITE_MAIN("work_queue_random", rules_hold_under_random_interleaving)
