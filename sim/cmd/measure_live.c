@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +11,15 @@
 #include "sim/cmd/role.h"
 #include "sim/live/supervisor.h"
 
-/* What a folder of the run holds besides spilled files, to be removed with it. */
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+/* The journal, and what killed runners left of their files. */
 static void remove_directory(const char *directory)
 {
-    char path[512];
-
-    snprintf(path, sizeof path, "%s/journal", directory);
-    unlink(path);
-    if (rmdir(directory) < 0 && errno != ENOENT)
+    if (nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
         fprintf(stderr, "%s: cannot be removed: %s\n", directory, strerror(errno));
 }
 
