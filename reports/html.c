@@ -199,9 +199,9 @@ int html_write(const struct result *const *results, size_t count, const char *ou
 
     str_puts(&path, out_dir);
     if (str_puts(&path, "/report.html") < 0)
-        return file_fail(ret_error, "write below", out_dir, str_error(&path));
+        return report_file_fail(ret_error, "write below", out_dir, str_error(&path));
     r = html_report(results, count, &text);
-    if (r < 0) return file_fail(ret_error, "make", str_text(&path), r);
+    if (r < 0) return report_file_fail(ret_error, "make", str_text(&path), r);
     r = folder_make(out_dir, ret_error);
-    return r < 0 ? r : file_write(str_text(&path), str_text(&text), str_len(&text), ret_error);
+    return r < 0 ? r : report_file_write(str_text(&path), str_text(&text), str_len(&text), ret_error);
 }

@@ -28,7 +28,7 @@ static int result_place(const struct result *result, const char *out_dir, struct
     str_puts(ret_path, out_dir);
     str_putc(ret_path, '/');
     result_folder(result->deployment, result->replicate, ret_path);
-    if (str_error(ret_path)) return file_fail(ret_error, "write below", out_dir, str_error(ret_path));
+    if (str_error(ret_path)) return report_file_fail(ret_error, "write below", out_dir, str_error(ret_path));
     return folder_make(str_text(ret_path), ret_error);
 }
 
@@ -41,9 +41,9 @@ static int put_file(const struct result *result, const char *out_dir, const char
     if (r < 0) return r;
     str_putc(&path, '/');
     str_puts(&path, name);
-    if (str_error(&path)) return file_fail(ret_error, "write", name, str_error(&path));
-    if (str_error(text)) return file_fail(ret_error, "make", str_text(&path), str_error(text));
-    return file_write(str_text(&path), str_text(text), str_len(text), ret_error);
+    if (str_error(&path)) return report_file_fail(ret_error, "write", name, str_error(&path));
+    if (str_error(text)) return report_file_fail(ret_error, "make", str_text(&path), str_error(text));
+    return report_file_write(str_text(&path), str_text(text), str_len(text), ret_error);
 }
 
 int result_write(const struct result *result, const char *out_dir, struct report_error *ret_error)
@@ -81,7 +81,7 @@ int result_write_hlog(const struct result *result, const struct run_result *run,
 int result_read(const char *path, struct result **ret_result, struct report_error *ret_error)
 {
     CLEANUP(str_deinit) struct str text = STR_INIT(RESULT_FILE_BYTES_MAX);
-    int r = file_read(path, &text, ret_error);
+    int r = report_file_read(path, &text, ret_error);
 
     return r < 0 ? r : result_parse(str_text(&text), str_len(&text), path, ret_result, ret_error);
 }

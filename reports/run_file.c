@@ -107,7 +107,7 @@ static int run_path(const char *out_dir, struct str *ret_path, struct report_err
 {
     str_puts(ret_path, out_dir);
     if (str_puts(ret_path, "/run.json") == 0) return 0;
-    return file_fail(ret_error, "find run.json in", out_dir, str_error(ret_path));
+    return report_file_fail(ret_error, "find run.json in", out_dir, str_error(ret_path));
 }
 
 int run_json_write(const struct run_file *run, const char *out_dir, struct report_error *ret_error)
@@ -119,8 +119,8 @@ int run_json_write(const struct run_file *run, const char *out_dir, struct repor
     if (r == 0) r = folder_make(out_dir, ret_error);
     if (r < 0) return r;
     r = run_format(run, &text);
-    if (r < 0) return file_fail(ret_error, "make", str_text(&path), r);
-    return file_write(str_text(&path), str_text(&text), str_len(&text), ret_error);
+    if (r < 0) return report_file_fail(ret_error, "make", str_text(&path), r);
+    return report_file_write(str_text(&path), str_text(&text), str_len(&text), ret_error);
 }
 
 static void entries_read(struct json_in *in, struct run_file *run)
@@ -184,7 +184,7 @@ int run_json_read(const char *out_dir, struct run_file *run, struct report_error
     CLEANUP(json_in_deinit) struct json_in in = {.root = NULL};
     int r = run_path(out_dir, &path, ret_error);
 
-    if (r == 0) r = file_read(str_text(&path), &text, ret_error);
+    if (r == 0) r = report_file_read(str_text(&path), &text, ret_error);
     if (r < 0) return r;
     r = json_in_init(&in, str_text(&text), str_len(&text), str_text(&path), RUN_SCHEMA, ret_error);
     if (r != 0) return r;
@@ -222,7 +222,7 @@ static int one_read(const char *out_dir, const char *relative, struct result **r
                  "%.400s/run.json: the result \"%.400s\" is not below it", out_dir, relative);
         return RESULT_E_INVALID;
     }
-    if (str_puts(&path, relative) < 0) return file_fail(ret_error, "read", relative, str_error(&path));
+    if (str_puts(&path, relative) < 0) return report_file_fail(ret_error, "read", relative, str_error(&path));
     return result_read(str_text(&path), ret, ret_error);
 }
 
@@ -235,7 +235,7 @@ int run_results_read(const char *out_dir, struct run_file *run, struct result **
 
     if (r != 0) return r;
     results = calloc(count + 1, sizeof(*results));
-    if (!results) return file_fail(ret_error, "read", out_dir, -ENOMEM);
+    if (!results) return report_file_fail(ret_error, "read", out_dir, -ENOMEM);
     for (size_t i = 0; r == 0 && i < count; i++)
         r = one_read(out_dir, run->results.items[i].path, &results[i], ret_error);
     if (r != 0) {

@@ -99,7 +99,7 @@ START_TEST(the_log_holds_everything)
     setup();
     r = synthetic_result(&s);
     ck_assert_int_eq(result_write_hlog(r, &s.run, folder, &error), 0);
-    ck_assert_int_eq(file_read(below("queue%2Fgr%C3%B6%C3%9Fe/2/intervals.hlog"), &text, &error), 0);
+    ck_assert_int_eq(report_file_read(below("queue%2Fgr%C3%B6%C3%9Fe/2/intervals.hlog"), &text, &error), 0);
     hlog_reader_init(&reader, str_text(&text), str_len(&text));
     while (hlog_next(&reader, &record, &h) == 1) counts[metric_find(record.tag)] += histogram_count(&h);
     ck_assert_uint_eq(reader.start_time, 0); /* a virtual run knows no wall time */
@@ -134,7 +134,7 @@ START_TEST(a_full_disk_is_told)
     ck_assert_ptr_nonnull(strstr(error.text, "result.json: File too large"));
     ck_assert_ptr_null(strchr(error.text, '\n'));
     /* What was there still is, and nothing else. */
-    ck_assert_int_eq(file_read(below("queue%2Fgr%C3%B6%C3%9Fe/2/result.json"), &text, &error), 0);
+    ck_assert_int_eq(report_file_read(below("queue%2Fgr%C3%B6%C3%9Fe/2/result.json"), &text, &error), 0);
     ck_assert_uint_gt(str_len(&text), 2000);
     ck_assert_uint_eq(clear(folder), 1);
     teardown();
@@ -149,7 +149,7 @@ START_TEST(what_cannot_be_written_is_told)
 
     setup();
     r = synthetic_result(&s);
-    ck_assert_int_eq(file_write(below("file"), "x", 1, &error), 0);
+    ck_assert_int_eq(report_file_write(below("file"), "x", 1, &error), 0);
     ck_assert_int_eq(result_write(r, below("file"), &error), -ENOTDIR);
     ck_assert_ptr_nonnull(strstr(error.text, "cannot make folder "));
     ck_assert_int_eq(folder_make(below("file"), &error), -ENOTDIR);
@@ -211,7 +211,7 @@ START_TEST(run_json_is_checked)
     run_file_init(&run);
     run_file_init(&back);
     ck_assert_int_eq(run_json_read(folder, &back, &error), -ENOENT);
-    ck_assert_int_eq(file_write(below("run.json"), "[]", 2, &error), 0);
+    ck_assert_int_eq(report_file_write(below("run.json"), "[]", 2, &error), 0);
     ck_assert_int_eq(run_json_read(folder, &back, &error), RESULT_E_INVALID);
     vec_push(&run.results, (struct run_entry){.deployment = "x", .path = "../../etc/passwd"});
     ck_assert_int_eq(run_json_write(&run, folder, &error), 0);

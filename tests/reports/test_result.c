@@ -56,7 +56,7 @@ static json_t *schema_load(void)
     struct report_error error = {""};
     json_t *schema;
 
-    ck_assert_int_eq(file_read(SCHEMA, &text, &error), 0);
+    ck_assert_int_eq(report_file_read(SCHEMA, &text, &error), 0);
     schema = json_loads(str_text(&text), JSON_REJECT_DUPLICATES, NULL);
     ck_assert_ptr_nonnull(schema);
     return schema;
