@@ -145,6 +145,7 @@ static const uint8_t hop_table[MARK_COUNT][MARK_COUNT] = {
     PAIR(GATEWAY_OUT, ATTEMPT_END, TUNNEL),
     PAIR(ATTEMPT_END, CALL_END, RETURN),
     PAIR(ATTEMPT_END, RESULT_BACK, RETURN),
+    PAIR(ATTEMPT_END, SPILL_DONE, SPILL), /* the result was put aside in the sandbox */
     /* Another attempt. */
     PAIR(ATTEMPT_END, RETRY_WAIT, RETRY),
     PAIR(ATTEMPT_END, ATTEMPT_START, RETRY),

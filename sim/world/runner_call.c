@@ -11,7 +11,8 @@ static addr_t disk_of(const struct runner *r)
 
 static void mark(const struct runner *r, const struct call *c, enum mark what, nsec_t now)
 {
-    recorder_mark(runner_recorder(r), c->id, what, now);
+    /* A WRITE is the spill of an MCP call, whose caller marks it as a whole. */
+    if (c->tool != TOOL_WRITE) recorder_mark(runner_recorder(r), c->id, what, now);
 }
 
 /* Done calls leave in the order of seq, so that one number says which are done for good. */
