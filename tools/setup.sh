@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 what=${1:-build}
 build="gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libjansson-dev libnghttp2-dev libwslay-dev
-libhttp-parser-dev zlib1g-dev check libsubunit-dev libjs-chart.js"
+zlib1g-dev check libsubunit-dev libjs-chart.js"
 
 missing=""
 need() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $1"; }

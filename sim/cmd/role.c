@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +19,6 @@
 #include "sim/record/recorder.h"
 
 enum { FLOWS_MAX = 1 << 20 };
-
-/* glibc gives large blocks back to the kernel at once and faults them in again: with streams' buffers that
- * costs half of the throughput (docs/PERFORMANCE.md). */
-static void keep_memory(void)
-{
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    mallopt(M_MMAP_THRESHOLD, 64 << 20);
-}
 
 struct role_process {
     const struct live_run *run;
@@ -280,7 +271,6 @@ int role_main(void *live_run, const struct child *child)
     struct str error = STR_INIT(1024);
     int x;
 
-    keep_memory();
     snprintf(r.journal_path, sizeof r.journal_path, "%s/journal", r.run->directory);
     x = role_init(&r, &error);
     if (x < 0 && r.link) fail(&r, str_len(&error) ? str_text(&error) : strerror(-x));
