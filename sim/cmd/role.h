@@ -5,6 +5,9 @@
 #include "sim/live/layout.h"
 #include "sim/live/supervisor.h"
 
+/* What stands in the edge's certificate. */
+#define RUN_EDGE_NAME "edge.windtunnel"
+
 /* Certificates of a run, made before the first process starts. */
 struct run_certs {
     struct cert *outer_ca;     /* of the edge, and of those who may open streams at it */

@@ -13,6 +13,7 @@
 #include "mock-orchestrator/api_server.h"
 #include "sim/live/disk.h"
 #include "sim/live/tunnel_connector.h"
+#include "sim/live/tunnel_dialer.h"
 #include "sim/live/tunnel_edge.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/live/tunnel_proxy.h"
@@ -36,7 +37,8 @@ struct role_surfaces {
     struct tunnel_edge *edge;
     struct tunnel_connector *connector;
     struct tunnel_proxy *proxy;
-    struct tunnel_client *tunnel_client;
+    struct tunnel_dialer *tunnel_dialer;
+    struct mcp_direct *mcp_direct;
     struct disk *disk;
     char files[300]; /* the disk's folder, "" when there is none */
 };
@@ -86,23 +88,46 @@ static int open_api_server(struct role_surfaces *s, addr_t self)
     return told(s, api_server_new(s->driver, &o, &s->api_server), listen, NULL);
 }
 
-static int open_tunnel_client(struct role_surfaces *s, addr_t self)
+static int open_tunnel_dialer(struct role_surfaces *s, addr_t self)
 {
     char edge[LAYOUT_ADDRESS_MAX], why[TLS_WHY_MAX] = "";
-    struct tunnel_client_options o = {.edge_address = edge,
-                                      .edge_name = "edge.windtunnel",
-                                      .edge_ca_pem = s->run->certs.outer_ca->cert_pem,
-                                      .cert_pem = s->run->certs.orchestrator->cert_pem,
-                                      .key_pem = s->run->certs.orchestrator->key_pem,
-                                      .tunnel_ca_pem = s->run->certs.tunnel_ca->cert_pem,
-                                      .codec = mcp_codec_agent()};
+    struct tunnel_outside_options o = {.edge_address = edge,
+                                       .edge_name = RUN_EDGE_NAME,
+                                       .edge_ca_pem = s->run->certs.outer_ca->cert_pem,
+                                       .client_cert_pem = s->run->certs.orchestrator->cert_pem,
+                                       .client_key_pem = s->run->certs.orchestrator->key_pem,
+                                       .tunnel_ca_pem = s->run->certs.tunnel_ca->cert_pem};
     int r;
 
-    if (plan_instances(s->run->plan, ROLE_EDGE) == 0) return 0;
     layout_dial_address(s->run->layout, self, ADDR(ROLE_EDGE, 0), PORT_PUBLIC, edge);
-    r = tunnel_client_new(s->driver, &o, &s->tunnel_client, why);
+    r = tunnel_dialer_new(s->driver, &o, mcp_codec_agent(), &s->tunnel_dialer, why);
     if (r < 0 && why[0]) str_puts(s->error, why);
     return r;
+}
+
+static int open_mcp_direct(struct role_surfaces *s, addr_t self)
+{
+    uint32_t n = s->run->plan->mcp_count;
+    char(*texts)[LAYOUT_ADDRESS_MAX] = calloc(n + 1, sizeof *texts);
+    const char **addresses = calloc(n + 1, sizeof *addresses);
+    int r = -ENOMEM;
+
+    for (uint32_t i = 0; texts && addresses && i < n; i++) {
+        layout_dial_address(s->run->layout, self, ADDR(ROLE_MCP, i), PORT_MCP, texts[i]);
+        addresses[i] = texts[i];
+    }
+    if (texts && addresses) r = mcp_direct_new(s->driver, addresses, mcp_codec_agent(), &s->mcp_direct);
+    free(addresses);
+    free(texts);
+    return r;
+}
+
+static int open_orchestrator(struct role_surfaces *s, addr_t self)
+{
+    int r = open_api_server(s, self);
+
+    if (r < 0) return r;
+    return s->run->plan->orchestrator.mcp_direct ? open_mcp_direct(s, self) : open_tunnel_dialer(s, self);
 }
 
 static int open_edge(struct role_surfaces *s, addr_t self)
@@ -136,7 +161,7 @@ static int add_connector(struct role_surfaces *s, addr_t self)
 static int open_connectors(struct role_surfaces *s)
 {
     struct tunnel_connector_options o = {.edge_ca_pem = s->run->certs.outer_ca->cert_pem,
-                                         .edge_name = "edge.windtunnel"};
+                                         .edge_name = RUN_EDGE_NAME};
     char why[TLS_WHY_MAX] = "";
     int r = tunnel_connector_new(s->driver, &o, &s->connector, why);
 
@@ -208,8 +233,6 @@ static int open_disk(struct role_surfaces *s)
 
 static int open_component(struct role_surfaces *s, addr_t self)
 {
-    int r = 0;
-
     switch (ADDR_ROLE(self)) {
     case ROLE_MCP: return open_mcp(s, self);
     case ROLE_ORCHESTRATOR: r = open_api_server(s, self); return r < 0 ? r : open_tunnel_client(s, self);
@@ -259,7 +282,8 @@ void role_surfaces_free(struct role_surfaces *s)
     tunnel_edge_free(s->edge);
     tunnel_connector_free(s->connector);
     tunnel_proxy_free(s->proxy);
-    tunnel_client_free(s->tunnel_client);
+    tunnel_dialer_free(s->tunnel_dialer);
+    mcp_direct_free(s->mcp_direct);
     disk_free(s->disk);
     if (s->files[0]) rmdir(s->files);
     free(s);

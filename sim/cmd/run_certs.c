@@ -27,7 +27,7 @@ static int make_proxy(const struct plan *plan, uint32_t tunnel, const struct cer
 
 int run_certs_new(const struct plan *plan, struct run_certs *ret)
 {
-    const char *edge_names[] = {"edge.windtunnel", NULL};
+    const char *edge_names[] = {RUN_EDGE_NAME, NULL};
     uint32_t tunnels = plan_instances(plan, ROLE_CONNECTOR) ? plan->tunnels.count : 0;
     int r = make(CERT_CA, "windtunnel outer CA", NULL, NULL, &ret->outer_ca);
 
