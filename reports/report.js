@@ -150,7 +150,7 @@
           interaction: { mode: "index", intersect: false },
           scales: {
             x: { type: "linear", min: result.start / 1e9, max: result.end / 1e9, title: { display: true, text: "time in the run" },
-              ticks: { callback: (s) => s + "s" } },
+              ticks: { callback: (s) => Number(s.toFixed(3)) + "s", includeBounds: false } },
             y: latencyAxis(logarithmic),
             rate: { position: "right", beginAtZero: true, grid: { display: false }, title: { display: true, text: "samples a second" } },
           },

@@ -16,7 +16,9 @@ static bool is_link_fault(const struct plan_fault *f)
 static bool alike(const struct plan_fault *a, const struct plan_fault *b)
 {
     return a->kind == b->kind && a->at_ns == b->at_ns && a->for_ns == b->for_ns && a->link == b->link &&
-           a->all_instances == b->all_instances && ADDR_ROLE(a->target) == ADDR_ROLE(b->target);
+           a->all_instances == b->all_instances && ADDR_ROLE(a->target) == ADDR_ROLE(b->target) &&
+           a->delay_ns == b->delay_ns && a->bytes_per_second == b->bytes_per_second &&
+           a->status == b->status && a->share_ppm == b->share_ppm && a->count == b->count;
 }
 
 static void target_words(const struct plan *plan, const struct plan_fault *f, struct str *out)
@@ -59,19 +61,35 @@ static void fault_words(const struct plan *plan, const struct plan_fault *f, uin
     }
 }
 
+/* Whether one like the i-th stands before it. Faults are sorted by time, so that is near. */
+static bool told_before(const struct plan *plan, uint32_t i)
+{
+    for (uint32_t k = i; k-- > 0 && plan->faults[k].at_ns == plan->faults[i].at_ns;)
+        if (alike(&plan->faults[k], &plan->faults[i])) return true;
+    return false;
+}
+
+static uint32_t count_alike(const struct plan *plan, uint32_t i)
+{
+    uint32_t count = 0;
+
+    for (uint32_t k = i; k < plan->fault_count && plan->faults[k].at_ns == plan->faults[i].at_ns; k++)
+        count += alike(&plan->faults[k], &plan->faults[i]);
+    return count;
+}
+
 int result_add_faults(const struct run_result *run, struct result *r)
 {
     const struct plan *plan = run->plan;
 
-    for (uint32_t i = 0, count; i < plan->fault_count; i += count) {
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
         const struct plan_fault *f = &plan->faults[i];
         CLEANUP(str_deinit) struct str text = STR_INIT(4096);
         struct result_fault fault = {.at_ns = f->at_ns, .for_ns = f->for_ns};
         int e;
 
-        for (count = 1; i + count < plan->fault_count && alike(f, &plan->faults[i + count]); count++) {
-        }
-        fault_words(plan, f, count, &text);
+        if (told_before(plan, i)) continue;
+        fault_words(plan, f, count_alike(plan, i), &text);
         fault.text = texts_keep(&r->texts, str_text(&text));
         if (!fault.text) return -ENOMEM;
         e = vec_push(&r->faults, fault);

@@ -34,15 +34,17 @@ static void plan_fill(struct synthetic *s)
                                        .for_ns = NSEC_PER_S,
                                        .link = LINK_CONNECTOR_EDGE,
                                        .target = ADDR(ROLE_CONNECTOR, 0)};
-    s->faults[2] = s->faults[1];
-    s->faults[2].target = ADDR(ROLE_CONNECTOR, 1);
-    s->faults[3] = (struct plan_fault){.kind = FAULT_ANSWER,
+    s->faults[2] = s->faults[0];
+    s->faults[2].at_ns = 5 * NSEC_PER_S;
+    s->faults[3] = s->faults[1];
+    s->faults[3].target = ADDR(ROLE_CONNECTOR, 1);
+    s->faults[4] = (struct plan_fault){.kind = FAULT_ANSWER,
                                        .at_ns = 6 * NSEC_PER_S,
                                        .for_ns = 2 * NSEC_PER_S,
                                        .target = ADDR(ROLE_MCP, 1),
                                        .status = 503,
                                        .share_ppm = 250000};
-    s->faults[4] = (struct plan_fault){.kind = FAULT_LINK_DELAY,
+    s->faults[5] = (struct plan_fault){.kind = FAULT_LINK_DELAY,
                                        .at_ns = 7 * NSEC_PER_S,
                                        .for_ns = NSEC_PER_S,
                                        .link = LINK_RUNNER_ORCHESTRATOR,
@@ -67,7 +69,7 @@ static void plan_fill(struct synthetic *s)
         .runners = s->runners,
         .runner_count = 1,
         .faults = s->faults,
-        .fault_count = 5,
+        .fault_count = 6,
         .objectives = s->objectives,
         .objective_count = 7,
     };

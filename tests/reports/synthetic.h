@@ -6,7 +6,7 @@
 struct synthetic {
     struct plan plan;
     struct plan_objective objectives[7];
-    struct plan_fault faults[5];
+    struct plan_fault faults[6];
     struct plan_runner runners[2];
     struct plan_mcp mcp[2];
     struct host_facts host;

@@ -75,7 +75,7 @@ START_TEST(data_is_json_without_tags)
     ck_assert_ptr_nonnull(root);
     first = json_array_get(json_object_get(root, "results"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(first, "label")), "</script><!--/2");
-    ck_assert_uint_eq(json_array_size(json_object_get(first, "faults")), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(first, "faults")), 5);
     ck_assert_uint_gt(json_array_size(json_object_get(json_object_get(first, "cuts"), "tool.call")), 5);
     json_decref(root);
 }

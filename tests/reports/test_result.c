@@ -140,11 +140,12 @@ START_TEST(faults_have_words)
 {
     CLEANUP(result_free_p) struct result *r = make();
 
-    ck_assert_uint_eq(r->faults.len, 4);
+    ck_assert_uint_eq(r->faults.len, 5);
     ck_assert_str_eq(r->faults.items[0].text, "kill orchestrator");
     ck_assert_str_eq(r->faults.items[1].text, "cut connector-edge at connector 0 and 1 more");
-    ck_assert_str_eq(r->faults.items[2].text, "answer 503 to 25% at mcp search");
-    ck_assert_str_eq(r->faults.items[3].text, "delay runner-orchestrator, 40.0ms more");
+    ck_assert_str_eq(r->faults.items[2].text, "kill orchestrator");
+    ck_assert_str_eq(r->faults.items[3].text, "answer 503 to 25% at mcp search");
+    ck_assert_str_eq(r->faults.items[4].text, "delay runner-orchestrator, 40.0ms more");
     synthetic_deinit(&s);
 }
 END_TEST
