@@ -6,26 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT   16
+#define ALIGNMENT   8
+#define CACHE_LINE  64
 #define CHUNK_BYTES ((size_t)64 << 10) /* about; one object at least */
 #define INDEX_MASK  (SLAB_LIMIT_MAX - 1)
 #define GENERATIONS 255 /* 1 … 255, so that no id is 0 */
 
 /*
- * Behind the objects of a chunk stands one word for each slot. For a live slot it is the id; for a free one,
- * the generation to come over the index of the next free slot, which is never the slot's own. So "the word is
- * the id" tells live ids from all others.
+ * Behind each object stands a word. For a live slot it is the id; for a free one, the generation to come over
+ * the index of the next free slot, which is never the slot's own. So "the word is the id" tells live ids from
+ * all others, at the cost of one cache line for both.
  */
-static uint32_t *slot_word(const struct slab *s, uint32_t index)
+static uint32_t *word_at(const struct slab *s, uint32_t index)
 {
-    char *words = s->chunks[index >> s->chunk_bits] + (s->object_size << s->chunk_bits);
-
-    return (uint32_t *)(void *)words + (index & ((UINT32_C(1) << s->chunk_bits) - 1));
+    return slab_word(s, slab_get_unchecked(s, index));
 }
 
 static size_t chunk_bytes(const struct slab *s)
 {
-    return (s->object_size + sizeof(uint32_t)) << s->chunk_bits;
+    return (((size_t)s->stride << s->chunk_bits) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
 
 static size_t chunks_max(const struct slab *s)
@@ -35,10 +34,11 @@ static size_t chunks_max(const struct slab *s)
 
 int slab_init(struct slab *s, size_t object_size, uint32_t limit)
 {
-    ASSERT(object_size > 0 && limit > 0 && limit <= SLAB_LIMIT_MAX);
+    ASSERT(object_size > 0 && object_size < SLAB_LIMIT_MAX && limit > 0 && limit <= SLAB_LIMIT_MAX);
 
-    struct slab new = {.object_size = (object_size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, .limit = limit};
-    while ((new.object_size << (new.chunk_bits + 1)) <= CHUNK_BYTES &&
+    struct slab new = {.object_size = (uint32_t)object_size, .limit = limit};
+    new.stride = (uint32_t)((object_size + sizeof(uint32_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    while (((size_t) new.stride << (new.chunk_bits + 1)) <= CHUNK_BYTES &&
            (UINT32_C(1) << new.chunk_bits) < limit)
         new.chunk_bits++;
     new.chunks = calloc(chunks_max(&new), sizeof(*new.chunks));
@@ -63,7 +63,7 @@ static uint32_t take_new(struct slab *s)
 
     char **chunk = &s->chunks[s->used >> s->chunk_bits];
     if (!*chunk) {
-        *chunk = malloc(chunk_bytes(s));
+        *chunk = aligned_alloc(CACHE_LINE, chunk_bytes(s));
         if (!*chunk) return 0;
         s->bytes += chunk_bytes(s);
     }
@@ -74,7 +74,7 @@ static uint32_t take_new(struct slab *s)
 static uint32_t take_free(struct slab *s)
 {
     uint32_t index = s->free_head;
-    uint32_t word = *slot_word(s, index);
+    uint32_t word = *word_at(s, index);
 
     s->free_head = word & INDEX_MASK;
     s->free_len--;
@@ -84,38 +84,35 @@ static uint32_t take_free(struct slab *s)
 uint32_t slab_alloc(struct slab *s)
 {
     uint32_t id = s->free_len ? take_free(s) : take_new(s);
+    void *object;
 
     if (!id) return 0;
-    *slot_word(s, slab_index(id)) = id;
-    memset(slab_get_unchecked(s, id), 0, s->object_size);
+    object = slab_get_unchecked(s, id);
+    memset(object, 0, s->object_size);
+    *slab_word(s, object) = id;
     return id;
 }
 
 void slab_free(struct slab *s, uint32_t id)
 {
-    ASSERT(slab_get(s, id));
+    void *object = slab_get(s, id);
+
+    ASSERT(object);
 
     uint32_t index = slab_index(id);
     uint32_t generation = (id >> SLAB_INDEX_BITS) % GENERATIONS + 1;
     /* The last of the free list has no successor; anything but itself will do. */
     uint32_t next = s->free_len ? s->free_head : index ^ 1;
 
-    *slot_word(s, index) = (generation << SLAB_INDEX_BITS) | next;
+    *slab_word(s, object) = (generation << SLAB_INDEX_BITS) | next;
     s->free_head = index;
     s->free_len++;
-}
-
-void *slab_get(const struct slab *s, uint32_t id)
-{
-    uint32_t index = slab_index(id);
-
-    return index < s->used && *slot_word(s, index) == id ? slab_get_unchecked(s, id) : NULL;
 }
 
 uint32_t slab_next(const struct slab *s, uint32_t id)
 {
     for (uint32_t index = id ? slab_index(id) + 1 : 0; index < s->used; index++) {
-        uint32_t word = *slot_word(s, index);
+        uint32_t word = *word_at(s, index);
         if (slab_index(word) == index) return word;
     }
     return 0;

@@ -7,6 +7,9 @@
  *
  * Objects never move. Storage grows by chunks and is kept until deinit. The most recently freed slot is
  * reused first.
+ *
+ * An object takes its size and 4 bytes, rounded up to 8; it is aligned to 8. So one of 60 bytes has a cache
+ * line of its own.
  */
 #pragma once
 
@@ -19,8 +22,9 @@
 
 struct slab {
     char **chunks;
-    size_t object_size; /* rounded up, so that each object is aligned for any type up to 16 bytes */
     size_t bytes;
+    uint32_t object_size;
+    uint32_t stride;     /* from one object to the next */
     uint32_t chunk_bits; /* log2 of the objects in a chunk */
     uint32_t limit;
     uint32_t used;      /* slots that were ever taken: all indices below */
@@ -51,11 +55,24 @@ static inline void *slab_get_unchecked(const struct slab *s, uint32_t id)
     uint32_t index = slab_index(id);
     uint32_t in_chunk = index & ((UINT32_C(1) << s->chunk_bits) - 1);
 
-    return s->chunks[index >> s->chunk_bits] + in_chunk * s->object_size;
+    return s->chunks[index >> s->chunk_bits] + (size_t)in_chunk * s->stride;
+}
+
+/* The word behind an object: for a live slot its id, otherwise anything else. */
+static inline uint32_t *slab_word(const struct slab *s, void *object)
+{
+    return (uint32_t *)(void *)((char *)object + s->stride - sizeof(uint32_t));
 }
 
 /* The object of `id`, or NULL when the id is 0, stale or was never given out. */
-void *slab_get(const struct slab *s, uint32_t id);
+static inline void *slab_get(const struct slab *s, uint32_t id)
+{
+    void *object;
+
+    if (slab_index(id) >= s->used) return NULL;
+    object = slab_get_unchecked(s, id);
+    return *slab_word(s, object) == id ? object : NULL;
+}
 
 /* The live id after `id` in index order, or the first for 0; 0 at the end. O(slots), so not for hot paths.
  * The object of `id` may have been freed meanwhile. */

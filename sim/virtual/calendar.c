@@ -5,25 +5,25 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CHUNK_ITEMS  31
 #define BLOCK_CHUNKS 64
-#define READY_MIN    64
 /* More in `ready` than this, and its time range is cut down. */
 #define READY_MANY (2 * CHUNK_ITEMS)
+#define READY_MIN  (2 * READY_MANY)
+#define SEQ_MASK   ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
 
 /* A bucket is a chain of chunks, all full but the first. The order within a bucket does not matter. */
 struct cal_chunk {
     struct cal_chunk *next;
     size_t len;
-    struct cal_item items[CHUNK_ITEMS];
+    struct cal_entry items[CHUNK_ITEMS];
 };
 
-static bool before(const struct cal_item *a, const struct cal_item *b)
+static inline bool before(const struct cal_entry *a, const struct cal_entry *b)
 {
-    if (a->at != b->at) return a->at < b->at;
-    if (a->prio != b->prio) return a->prio < b->prio;
-    return a->seq < b->seq;
+    return a->at < b->at || (a->at == b->at && a->order < b->order);
 }
 
 /* A block of chunks; its first chunk links the blocks. */
@@ -43,8 +43,8 @@ static int add_block(struct calendar *c)
     return 0;
 }
 
-/* Memory for `len` events wherever they may go, so that nothing but a push can run out of it. Each bucket may
- * have one chunk that is not full, and one more is being emptied. */
+/* Memory for `len` events wherever they may go. Each bucket may have one chunk that is not full, and one more
+ * is being emptied. */
 static int reserve(struct calendar *c, size_t len)
 {
     size_t chunks = CALENDAR_LEVELS * CALENDAR_DIGITS + len / CHUNK_ITEMS + 2;
@@ -53,15 +53,26 @@ static int reserve(struct calendar *c, size_t len)
         int r = add_block(c);
         if (r < 0) return r;
     }
-    if (c->ready_cap < len) {
-        size_t cap = 2 * c->ready_cap < c->limit ? 2 * c->ready_cap : c->limit;
-        struct cal_item *ready = reallocarray(c->ready, cap, sizeof(*ready));
-        if (!ready) return -ENOMEM;
-        c->ready = ready;
-        c->bytes += (cap - c->ready_cap) * sizeof(*ready);
-        c->ready_cap = cap;
-    }
     return 0;
+}
+
+/* Room for one event more behind the last of `ready`. */
+static void ready_reserve(struct calendar *c)
+{
+    size_t cap;
+
+    if (c->ready_end < c->ready_cap) return;
+    if (c->ready_first > c->ready_cap / 2) {
+        memmove(c->ready, c->ready + c->ready_first, (c->ready_end - c->ready_first) * sizeof(*c->ready));
+        c->ready_end -= c->ready_first;
+        c->ready_first = 0;
+        return;
+    }
+    cap = 2 * c->ready_cap;
+    c->ready = reallocarray(c->ready, cap, sizeof(*c->ready));
+    if (!c->ready) PANIC("out of memory for %zu events of one moment", cap);
+    c->bytes += (cap - c->ready_cap) * sizeof(*c->ready);
+    c->ready_cap = cap;
 }
 
 int calendar_init(struct calendar *c, size_t limit)
@@ -95,55 +106,58 @@ void calendar_shuffle_ties(struct calendar *c, uint64_t seed)
     c->shuffle = seed;
 }
 
-static void sift_up(struct cal_item *items, size_t i, struct cal_item item)
-{
-    while (i > 0) {
-        size_t parent = (i - 1) / 2;
-
-        if (!before(&item, &items[parent])) break;
-        items[i] = items[parent];
-        i = parent;
-    }
-    items[i] = item;
-}
-
-static void sift_down(struct cal_item *items, size_t len, size_t i, struct cal_item item)
+static void sift_down(struct cal_entry *items, size_t len, size_t i, struct cal_entry item)
 {
     for (;;) {
         size_t child = 2 * i + 1;
 
         if (child >= len) break;
-        if (child + 1 < len && before(&items[child + 1], &items[child])) child++;
-        if (!before(&items[child], &item)) break;
+        if (child + 1 < len && before(&items[child], &items[child + 1])) child++;
+        if (!before(&item, &items[child])) break;
         items[i] = items[child];
         i = child;
     }
     items[i] = item;
 }
 
-static void order_ready(struct calendar *c)
+static void heap_sort(struct cal_entry *items, size_t len)
 {
-    for (size_t i = c->ready_len / 2; i-- > 0;) sift_down(c->ready, c->ready_len, i, c->ready[i]);
+    for (size_t i = len / 2; i-- > 0;) sift_down(items, len, i, items[i]);
+    for (size_t n = len; n > 1; n--) {
+        struct cal_entry last = items[n - 1];
+
+        items[n - 1] = items[0];
+        sift_down(items, n - 1, 0, last);
+    }
+}
+
+/* Moves the last of `ready` to where it belongs; all others are in order. */
+static void settle_last(struct calendar *c, size_t first)
+{
+    size_t i = c->ready_end - 1;
+    struct cal_entry item = c->ready[i];
+
+    for (; i > first && before(&item, &c->ready[i - 1]); i--) c->ready[i] = c->ready[i - 1];
+    c->ready[i] = item;
 }
 
 /* Puts an event, which is not before the base, into its bucket. */
-static void place(struct calendar *c, const struct cal_item *item)
+static void place(struct calendar *c, const struct cal_entry *item)
 {
     unsigned level = (63 - __builtin_clzll((item->at ^ c->base) | 1)) / CALENDAR_DIGIT_BITS;
     unsigned digit = item->at >> (level * CALENDAR_DIGIT_BITS) & (CALENDAR_DIGITS - 1);
-    struct cal_chunk **bucket = &c->buckets[level][digit];
+    struct cal_chunk *chunk = c->buckets[level][digit];
 
-    if (!*bucket || (*bucket)->len == CHUNK_ITEMS) {
-        struct cal_chunk *chunk = c->spare;
-
+    if (!chunk || chunk->len == CHUNK_ITEMS) {
+        chunk = c->spare;
         c->spare = chunk->next;
-        chunk->next = *bucket;
+        chunk->next = c->buckets[level][digit];
         chunk->len = 0;
-        *bucket = chunk;
+        c->buckets[level][digit] = chunk;
         c->levels_used |= UINT32_C(1) << level;
         c->digits_used[level] |= UINT64_C(1) << digit;
     }
-    (*bucket)->items[(*bucket)->len++] = *item;
+    chunk->items[chunk->len++] = *item;
 }
 
 /* Takes the earliest bucket out and moves the base to its first nanosecond. There must be one. */
@@ -175,18 +189,26 @@ static struct cal_chunk *drop_chunk(struct calendar *c, struct cal_chunk *chunk)
 /* Makes all events of a bucket ready, in order. */
 static void make_ready(struct calendar *c, struct cal_chunk *chunk, unsigned level)
 {
+    bool few = !chunk->next;
+
     c->ready_level = level;
     c->ready_last = c->base + (((nsec_t)1 << (level * CALENDAR_DIGIT_BITS)) - 1);
-    for (; chunk; chunk = drop_chunk(c, chunk))
-        for (size_t i = 0; i < chunk->len; i++) c->ready[c->ready_len++] = chunk->items[i];
-    order_ready(c);
+    c->ready_first = c->ready_end = 0;
+    for (; chunk; chunk = drop_chunk(c, chunk)) {
+        for (size_t i = 0; i < chunk->len; i++) {
+            ready_reserve(c);
+            c->ready[c->ready_end++] = chunk->items[i];
+            if (few) settle_last(c, 0);
+        }
+    }
+    if (!few) heap_sort(c->ready, c->ready_end);
 }
 
 /* Gets the next events ready, if there are any: a bucket that is small or of a single time at once, others by
  * way of finer buckets. */
 static void refill(struct calendar *c)
 {
-    while (c->ready_len == 0 && c->levels_used) {
+    while (c->ready_first == c->ready_end && c->levels_used) {
         unsigned level;
         struct cal_chunk *chunk = take_bucket(c, &level);
 
@@ -203,58 +225,60 @@ static void refill(struct calendar *c)
  * it held little may span a long time, in which much is entered afterwards. */
 static void cut_ready(struct calendar *c)
 {
-    while (c->ready_len > READY_MANY && c->ready_level > 0) {
-        size_t kept = 0;
+    while (c->ready_end - c->ready_first > READY_MANY && c->ready_level > 0) {
+        size_t kept = c->ready_end;
 
         /* Still in the bucket that was taken, so that the buckets of its level and above stay right. */
         c->base = nsec_max(c->base, c->now);
         c->ready_level--;
         c->ready_last = c->base | (((nsec_t)1 << (c->ready_level * CALENDAR_DIGIT_BITS)) - 1);
-        for (size_t i = 0; i < c->ready_len; i++) {
-            if (c->ready[i].at > c->ready_last)
-                place(c, &c->ready[i]);
-            else
-                c->ready[kept++] = c->ready[i];
-        }
-        c->ready_len = kept;
+        while (kept > c->ready_first && c->ready[kept - 1].at > c->ready_last) kept--;
+        for (size_t i = kept; i < c->ready_end; i++) place(c, &c->ready[i]);
+        c->ready_end = kept;
     }
-    order_ready(c);
 }
 
 int calendar_push(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload)
 {
-    ASSERT(at >= c->now);
+    ASSERT(at >= c->now && prio <= CALENDAR_PRIO_MAX);
     if (c->len == c->limit) return -ENOSPC;
 
     int r = reserve(c, c->len + 1);
     if (r < 0) return r;
 
     uint64_t seq = c->next_seq++;
-    struct cal_item item = {at, c->shuffled ? mix64_chain(c->shuffle, seq) : seq, payload, prio};
+    if (c->shuffled) seq = mix64_chain(c->shuffle, seq);
+    struct cal_entry item = {at, (uint64_t)prio << CALENDAR_SEQ_BITS | (seq & SEQ_MASK), payload};
     c->len++;
     if (at > c->ready_last) {
         place(c, &item);
         return 0;
     }
-    sift_up(c->ready, c->ready_len++, item);
-    if (c->ready_len > READY_MANY && c->ready_level > 0) cut_ready(c);
+    ready_reserve(c);
+    c->ready[c->ready_end++] = item;
+    settle_last(c, c->ready_first);
+    if (c->ready_end - c->ready_first > READY_MANY && c->ready_level > 0) cut_ready(c);
     return 0;
 }
 
 bool calendar_pop(struct calendar *c, struct cal_item *ret_item)
 {
-    if (c->ready_len == 0) refill(c);
-    if (c->ready_len == 0) return false;
-    *ret_item = c->ready[0];
+    const struct cal_entry *first;
+
+    if (c->ready_first == c->ready_end) refill(c);
+    if (c->ready_first == c->ready_end) return false;
+    first = &c->ready[c->ready_first++];
+    *ret_item = (struct cal_item){.at = first->at,
+                                  .seq = first->order & SEQ_MASK,
+                                  .payload = first->payload,
+                                  .prio = (uint32_t)(first->order >> CALENDAR_SEQ_BITS)};
     c->now = ret_item->at;
     c->len--;
-    c->ready_len--;
-    if (c->ready_len) sift_down(c->ready, c->ready_len, 0, c->ready[c->ready_len]);
     return true;
 }
 
 nsec_t calendar_peek_at(struct calendar *c)
 {
-    if (c->ready_len == 0) refill(c);
-    return c->ready_len ? c->ready[0].at : NSEC_MAX;
+    if (c->ready_first == c->ready_end) refill(c);
+    return c->ready_first < c->ready_end ? c->ready[c->ready_first].at : NSEC_MAX;
 }

@@ -7,9 +7,10 @@
  *
  * How: simulated time never goes back, so a radix tree of buckets does what a heap would do at less cost. An
  * event waits in the bucket of the highest 6-bit digit in which its time differs from the calendar's base
- * time, and sinks to finer buckets as the base comes near. The next few events stand in a small heap,
- * `ready`, and come out of it. Memory is bounded by the limit: 66 bytes an event and 0.8 MiB; only init and
- * push can run out of it.
+ * time, and sinks to finer buckets as the base comes near. The next few events stand sorted in `ready`, and
+ * come out of it; so a caller may also look at those that will come soon. Memory is bounded by the limit: 50
+ * bytes an event and 0.8 MiB; 24 more for events of a single nanosecond. Only init and push can run out of it
+ * (but for the latter, where a pop panics).
  */
 #pragma once
 
@@ -19,13 +20,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One event. `seq` is unique within a calendar: its number in the order of entering, or a hash of it when
- * shuffled. */
+/* One event. `seq` is unique within a calendar: its number in the order of entering, or 56 bits of a hash of
+ * it when shuffled. */
 struct cal_item {
     nsec_t at;
     uint64_t seq;
     uint64_t payload; /* the caller's */
     uint32_t prio;    /* lower first */
+};
+
+#define CALENDAR_SEQ_BITS 56
+#define CALENDAR_PRIO_MAX 255
+
+/* As it is kept. */
+struct cal_entry {
+    nsec_t at;
+    uint64_t order; /* priority, sequence */
+    uint64_t payload;
 };
 
 struct cal_chunk;
@@ -35,12 +46,13 @@ struct cal_chunk;
 #define CALENDAR_LEVELS     11 /* 64 bits in digits of 6, rounded up */
 
 struct calendar {
-    nsec_t now;             /* of the last event taken out */
-    nsec_t base;            /* what the buckets' digits are compared with */
-    nsec_t ready_last;      /* all up to here are in `ready`, all later ones in buckets */
-    unsigned ready_level;   /* the level whose bucket `ready_last` ends */
-    struct cal_item *ready; /* a binary heap */
-    size_t ready_len;
+    nsec_t now;              /* of the last event taken out */
+    nsec_t base;             /* what the buckets' digits are compared with */
+    nsec_t ready_last;       /* all up to here are in `ready`, all later ones in buckets */
+    unsigned ready_level;    /* the level whose bucket `ready_last` ends */
+    struct cal_entry *ready; /* sorted, from ready_first to before ready_end */
+    size_t ready_first;
+    size_t ready_end;
     size_t ready_cap;
     size_t len;
     size_t limit;
@@ -49,10 +61,10 @@ struct calendar {
     bool shuffled;
     uint32_t levels_used; /* a bit for each level with events */
     uint64_t digits_used[CALENDAR_LEVELS];
-    struct cal_chunk *buckets[CALENDAR_LEVELS][CALENDAR_DIGITS];
-    struct cal_chunk *spare;  /* chunks to be used */
-    struct cal_chunk *blocks; /* all memory for chunks, chained */
-    size_t chunks;            /* in all blocks, but the links */
+    struct cal_chunk *buckets[CALENDAR_LEVELS][CALENDAR_DIGITS]; /* the chunk that is not full */
+    struct cal_chunk *spare;                                     /* chunks to be used */
+    struct cal_chunk *blocks;                                    /* all memory for chunks, chained */
+    size_t chunks;                                               /* in all blocks, but the links */
     size_t bytes;
 };
 
@@ -65,8 +77,8 @@ void calendar_deinit(struct calendar *c);
  * depends on the order of entering. To be called while the calendar is empty. */
 void calendar_shuffle_ties(struct calendar *c, uint64_t seed);
 
-/* Enters an event. `at` must not be before the last event taken out. 0; -ENOSPC at the limit, -ENOMEM: then
- * nothing has changed. */
+/* Enters an event. `at` must not be before the last event taken out, `prio` not above CALENDAR_PRIO_MAX. 0;
+ * -ENOSPC at the limit, -ENOMEM: then nothing has changed. */
 int calendar_push(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload);
 
 /* Takes the first event out. False, and `ret_item` untouched, when there is none. */
@@ -75,6 +87,15 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item);
 /* The time of the first event, or NSEC_MAX when there is none. Earlier events may still be entered
  * afterwards. */
 nsec_t calendar_peek_at(struct calendar *c);
+
+/* The payload of an event that will come soon: the `n`th from now if nothing is entered before it, 0 being
+ * the next. False where that is not known yet. A hint, for fetching memory ahead. */
+static inline bool calendar_ahead(const struct calendar *c, size_t n, uint64_t *ret_payload)
+{
+    if (c->ready_end - c->ready_first <= n) return false;
+    *ret_payload = c->ready[c->ready_first + n].payload;
+    return true;
+}
 
 static inline size_t calendar_len(const struct calendar *c)
 {

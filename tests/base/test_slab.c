@@ -18,7 +18,7 @@ START_TEST(objects_are_zeroed_aligned_and_stay)
         MUST(ids[i] != 0);
         MUST(slab_index(ids[i]) == i);
         objects[i] = slab_get(&s, ids[i]);
-        MUST((uintptr_t)objects[i] % 16 == 0);
+        MUST((uintptr_t)objects[i] % 8 == 0);
         for (int j = 0; j < 40; j++) MUST(((char *)objects[i])[j] == 0);
         memset(objects[i], i, 40);
     }
