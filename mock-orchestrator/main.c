@@ -1,0 +1,281 @@
+/* The mock-orchestrator command: a control plane alone, for anybody's clients and workers. */
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "mock-orchestrator/api_server.h"
+#include "mock-orchestrator/json_text.h"
+#include "mock-orchestrator/local_flow.h"
+#include "sim/base/cli.h"
+#include "sim/base/ids.h"
+#include "sim/base/str.h"
+#include "sim/live/tcp.h"
+#include "sim/plan/parse.h"
+#include "sim/record/recorder.h"
+#include "sim/world/limits.h"
+
+enum {
+    EXIT_BAD_INPUT = 2,
+    EXIT_BROKEN = 4,
+    POOLS = 64,
+    FLOWS_MAX = 1 << 20,
+    STOP_MS = 800,
+    STOP_TICK_MS = 10
+};
+
+struct args {
+    const char *listen, *api_key, *script, *deployment;
+    struct cli_list environments, environment_keys;
+    uint64_t seed;
+};
+
+struct program {
+    const struct args *args;
+    struct event_base *base;
+    struct plan *plan;
+    struct recorder *recorder;
+    struct driver *driver;
+    struct dialer *local;
+    struct api_server *server;
+    struct event *on_term, *on_int, *stop_tick;
+    int stop_ticks;
+};
+
+/* The scenario
+ * ----------------------------------------------------------------------------------------------- */
+
+/* One script: a command whose output proves that somebody ran it, and an answer that quotes it. */
+static void default_scenario(struct str *out)
+{
+    str_puts(out, "{\"schema\":\"windtunnel.scenario/"
+                  "1\",\"name\":\"mock-orchestrator\",\"duration\":\"24h\",\"load\":{\"none\":"
+                  "{\"script\":\"hash-a-token\",\"process\":\"at-once\",\"sessions\":1}},\"scripts\":{\"hash-"
+                  "a-token\":{\"turns\":"
+                  "[{\"steps\":[{\"model\":\"50ms\",\"calls\":[{\"tool\":\"bash\",\"execution\":\"20ms\","
+                  "\"output\":67}]}],"
+                  "\"answer\":{\"model\":\"50ms\",\"bytes\":100}}]}},\"orchestrator\":{\"sessions_max\":"
+                  "20000},\"runners\":{");
+    for (int i = 0; i < POOLS; i++)
+        str_appendf(out, "%s\"pool-%d\":{\"cold_start\":\"100ms\"}", i ? "," : "", i);
+    str_puts(out, "}}");
+}
+
+static int load_plan(const struct args *args, struct plan **ret)
+{
+    CLEANUP(str_deinit) struct str text = STR_INIT(1 << 20);
+    struct plan_error error;
+    struct plan_load_options o = {.path = args->script ? args->script : "built-in scenario",
+                                  .deployment = args->deployment,
+                                  .seed = args->seed};
+    int r;
+
+    if (!args->script) {
+        default_scenario(&text);
+        o.text = str_text(&text);
+    }
+    r = plan_load(&o, ret, &error);
+    if (r != 0) fprintf(stderr, "mock-orchestrator: %s\n", error.text);
+    return r == 0 ? 0 : r == PLAN_E_INVALID ? EXIT_BAD_INPUT : EXIT_BROKEN;
+}
+
+/* Stopping
+ * --------------------------------------------------------------------------------------------------- */
+
+static void on_stop_tick(evutil_socket_t fd, short what, void *user)
+{
+    struct program *p = user;
+
+    if (api_server_idle(p->server) || ++p->stop_ticks * STOP_TICK_MS >= STOP_MS)
+        event_base_loopbreak(p->base);
+}
+
+/* Ends what is under way, and waits a moment for it. */
+static void on_signal(evutil_socket_t fd, short what, void *user)
+{
+    struct program *p = user;
+    struct timeval tick = {.tv_usec = STOP_TICK_MS * 1000};
+
+    if (p->stop_tick) {
+        event_base_loopbreak(p->base); /* asked twice */
+        return;
+    }
+    api_server_drain(p->server);
+    p->stop_tick = event_new(p->base, -1, EV_PERSIST, on_stop_tick, p);
+    if (!p->stop_tick || event_add(p->stop_tick, &tick) < 0) event_base_loopbreak(p->base);
+}
+
+/* Start
+ * ------------------------------------------------------------------------------------------------------ */
+
+static int start_driver(struct program *p)
+{
+    struct recorder_options recorder = recorder_options_of(p->plan);
+    struct driver_options o = {.base = p->base, .plan = p->plan, .flows_max = FLOWS_MAX};
+    int r;
+
+    recorder.zeroed = false;
+    if ((r = recorder_new(&recorder, &p->recorder)) < 0 || (r = driver_new(&o, &p->driver)) < 0) return r;
+    if ((r = local_flow_new(p->driver, &p->local)) < 0) return r;
+    driver_set_dialer(p->driver, ROLE_ORCHESTRATOR, ROLE_EDGE, p->local);
+    driver_set_dialer(p->driver, ROLE_ORCHESTRATOR, ROLE_MCP, p->local);
+    r = driver_add(p->driver, ADDR(ROLE_ORCHESTRATOR, 0), p->recorder, 0);
+    /* Servers that need no tunnel are played here; there is no tunnel, so calls through one are refused. */
+    for (uint32_t i = 0; r == 0 && p->plan->orchestrator.mcp_direct && i < p->plan->mcp_count; i++)
+        r = driver_add(p->driver, ADDR(ROLE_MCP, i), p->recorder, 0);
+    return r;
+}
+
+static int start_server(struct program *p)
+{
+    const struct args *args = p->args;
+    struct api_environment environments[CLI_LIST_MAX];
+    struct api_server_options o = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
+                                   .listen = args->listen,
+                                   .api_key = args->api_key,
+                                   .environments = environments,
+                                   .environment_count = args->environments.count,
+                                   .create_environments = true,
+                                   .hash_commands = !args->script,
+                                   .token_seed = args->seed};
+
+    for (size_t i = 0; i < args->environments.count; i++) {
+        const struct cli_list *keys = &args->environment_keys;
+
+        environments[i] = (struct api_environment){.id = args->environments.items[i],
+                                                   .key = i < keys->count ? keys->items[i]
+                                                          : keys->count   ? keys->items[0]
+                                                                          : NULL};
+    }
+    return api_server_new(p->driver, &o, &p->server);
+}
+
+static int watch_signals(struct program *p)
+{
+    p->on_term = evsignal_new(p->base, SIGTERM, on_signal, p);
+    p->on_int = evsignal_new(p->base, SIGINT, on_signal, p);
+    if (!p->on_term || !p->on_int) return -ENOMEM;
+    return event_add(p->on_term, NULL) < 0 || event_add(p->on_int, NULL) < 0 ? -ENOMEM : 0;
+}
+
+/* "http://127.0.0.1:1234" of the address that was asked for and the port that was got. */
+static void print_ready(const struct program *p)
+{
+    const char *listen = p->args->listen, *colon = strrchr(listen, ':');
+    json_t *url = json_sprintf("http://%.*s:%d", (int)(colon - listen), listen, api_server_port(p->server));
+    json_t *ready = json_pack("{s:o,s:s}", "listening", url, "environment", p->args->environments.items[0]);
+
+    json_dumpf(ready, stdout, JSON_COMPACT);
+    putchar('\n');
+    fflush(stdout);
+    json_decref(ready);
+}
+
+static void program_deinit(struct program *p)
+{
+    if (p->driver) {
+        driver_tell_all(p->driver, EVENT_END);
+        driver_settle(p->driver);
+    }
+    driver_free(p->driver);
+    api_server_free(p->server);
+    local_flow_free(p->local);
+    recorder_free(p->recorder);
+    if (p->on_term) event_free(p->on_term);
+    if (p->on_int) event_free(p->on_int);
+    if (p->stop_tick) event_free(p->stop_tick);
+    plan_free(p->plan);
+    if (p->base) event_base_free(p->base);
+}
+
+static int run(const struct args *args)
+{
+    CLEANUP(program_deinit) struct program p = {.args = args};
+    int r = load_plan(args, &p.plan);
+
+    if (r != 0) return r;
+    if (args->environments.count > p.plan->runner_count) {
+        fprintf(stderr,
+                "mock-orchestrator: --environment: given %zu times, but the scenario has %" PRIu32
+                " runner pools\n",
+                args->environments.count, p.plan->runner_count);
+        return EXIT_BAD_INPUT;
+    }
+    r = tcp_base_new(&p.base);
+    if (r == 0) r = start_driver(&p);
+    if (r < 0) {
+        fprintf(stderr, "mock-orchestrator: cannot start: %s\n", strerror(-r));
+        return EXIT_BROKEN;
+    }
+    r = start_server(&p);
+    if (r == 0) r = watch_signals(&p);
+    if (r < 0) {
+        fprintf(stderr, "mock-orchestrator: cannot listen on %s: %s\n", args->listen, strerror(-r));
+        return EXIT_BAD_INPUT;
+    }
+    print_ready(&p);
+    return event_base_dispatch(p.base) < 0 ? EXIT_BROKEN : 0;
+}
+
+/* Arguments
+ * -------------------------------------------------------------------------------------------------- */
+
+static int read_args(int argc, char **argv, struct args *args)
+{
+    const struct cli_option options[] = {
+        {"--listen", "IP:PORT", "where to listen; port 0 is any free one [127.0.0.1:0]", CLI_TEXT,
+         &args->listen, 0},
+        {"--api-key", "KEY", "what clients must show; without it, nothing is asked of them", CLI_TEXT,
+         &args->api_key, 0},
+        {"--environment", "ID", "an environment's id, as often as there are [env_local]", CLI_LIST,
+         &args->environments, 0},
+        {"--environment-key", "KEY",
+         "the key of its workers, in the same order; the first is also for all others", CLI_LIST,
+         &args->environment_keys, 0},
+        {"--script", "FILE", "a scenario whose scripts the agents follow; an agent's name chooses", CLI_TEXT,
+         &args->script, 0},
+        {"--deployment", "NAME", "which deployment of that scenario [the first]", CLI_TEXT, &args->deployment,
+         0},
+        {"--seed", "N", "of all that is drawn [a random one]", CLI_NUMBER, &args->seed, INT64_MAX},
+    };
+    const struct cli_command command = {
+        .usage = "mock-orchestrator [options]",
+        .about =
+            "A control plane for agents: sessions, events, and a work queue for the workers of self-hosted\n"
+            "environments, on the wire of the real one. Without --script every turn makes one bash call, "
+            "which\n"
+            "hashes a random token, and quotes its result. MCP calls of a script end in errors, unless the\n"
+            "scenario reaches its MCP servers directly: then they are simulated here.\n\n"
+            "When it is ready it prints one line of JSON: where it listens. SIGTERM and SIGINT stop it.",
+        .example = "  mock-orchestrator --listen 127.0.0.1:8080 --api-key K --environment env_1 "
+                   "--environment-key W\n"
+                   "  curl -s -H 'x-api-key: K' http://127.0.0.1:8080/v1/environments",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+    };
+    struct cli_list positional;
+
+    return cli_parse(&command, argc, argv, &positional);
+}
+
+int main(int argc, char **argv)
+{
+    struct args args = {.listen = "127.0.0.1:0", .seed = UINT64_MAX};
+    int r = read_args(argc - 1, argv + 1, &args);
+
+    if (r == CLI_HELP) return 0;
+    if (r < 0) return EXIT_BAD_INPUT;
+    if (args.environments.count == 0) args.environments.items[args.environments.count++] = "env_local";
+    if (args.seed == UINT64_MAX && getrandom(&args.seed, sizeof args.seed, 0) != sizeof args.seed)
+        return EXIT_BROKEN;
+    args.seed &= INT64_MAX;
+    if (!strrchr(args.listen, ':')) {
+        fprintf(stderr, "--listen: \"%s\" is not IP:PORT\n", args.listen);
+        return EXIT_BAD_INPUT;
+    }
+    return run(&args);
+}
