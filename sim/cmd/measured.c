@@ -37,7 +37,10 @@ int measured_finish(struct measured *m, const struct plan *plan, const struct re
     m->end_ns = end_ns;
     interval_finish(m->series, recorders, count, end_ns);
     if ((r = recorder_new(&o, &m->recorder)) < 0) return r;
-    for (size_t i = 0; i < count; i++) recorder_merge(m->recorder, recorders[i]);
+    for (size_t i = 0; i < count; i++) {
+        recorder_merge(m->recorder, recorders[i]);
+        m->marks_dropped += recorder_spans(recorders[i])->dropped;
+    }
     if ((r = join_spans(recorders, count, &m->spans)) < 0) return r;
     recorder_add_hops(m->recorder, m->spans);
     return 0;

@@ -10,6 +10,7 @@ struct measured {
     struct interval_series *series;
     struct span_report *spans;
     nsec_t end_ns;
+    uint64_t marks_dropped; /* moments of calls for which there was no room */
     bool interrupted;
     char digest[DIGEST_HEX_LEN + 1];
     struct engine_figures engine;

@@ -158,6 +158,7 @@ static int make_result(struct session *s, const struct measured *m, uint64_t wal
                              .series = m->series,
                              .spans = m->spans,
                              .end_ns = m->end_ns,
+                             .marks_dropped = m->marks_dropped,
                              .engine = m->engine,
                              .flow_names = names,
                              .flow_name_count = M_KIND_COUNT};

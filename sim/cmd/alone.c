@@ -1,0 +1,85 @@
+#include "sim/cmd/alone.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/cmd/commands.h"
+#include "sim/live/tcp.h"
+#include "sim/plan/parse.h"
+#include "sim/record/recorder.h"
+#include "sim/world/limits.h"
+
+enum { FLOWS_MAX = 1 << 20 };
+
+int alone_refuse(const char *command, const char *why, int error)
+{
+    fprintf(stderr, "windtunnel %s: %s\n", command, why && why[0] ? why : strerror(-error));
+    return EXIT_BAD_INPUT;
+}
+
+int alone_new(struct alone *a, const char *document)
+{
+    struct plan_load_options o = {.path = "built-in", .text = document};
+    struct driver_options d = {.flows_max = FLOWS_MAX};
+    struct recorder_options r;
+    struct plan_error error;
+
+    if (plan_load(&o, &a->plan, &error) != 0) {
+        fprintf(stderr, "%s\n", error.text);
+        return EXIT_BAD_INPUT;
+    }
+    r = recorder_options_of(a->plan);
+    d.plan = a->plan;
+    if (tcp_base_new(&a->base) < 0) return EXIT_BROKEN;
+    d.base = a->base;
+    if (recorder_new(&r, &a->recorder) < 0 || driver_new(&d, &a->driver) < 0) return EXIT_BROKEN;
+    return 0;
+}
+
+int alone_add(struct alone *a, addr_t self)
+{
+    int r = driver_add(a->driver, self, a->recorder, 0);
+
+    if (r < 0) fprintf(stderr, "%s %u: %s\n", role_name(ADDR_ROLE(self)), ADDR_ORDINAL(self), strerror(-r));
+    return r < 0 ? EXIT_BROKEN : 0;
+}
+
+static void on_signal(evutil_socket_t signo, short what, void *arg)
+{
+    event_base_loopbreak(arg);
+}
+
+void alone_run(struct alone *a, const struct str *ready, nsec_t grace_ns)
+{
+    struct timeval grace = {.tv_sec = (time_t)(grace_ns / NSEC_PER_S),
+                            .tv_usec = (suseconds_t)(grace_ns % NSEC_PER_S / 1000)};
+
+    a->signals[0] = evsignal_new(a->base, SIGTERM, on_signal, a->base);
+    a->signals[1] = evsignal_new(a->base, SIGINT, on_signal, a->base);
+    for (int i = 0; i < 2; i++)
+        if (a->signals[i]) evsignal_add(a->signals[i], NULL);
+    puts(str_text(ready));
+    fflush(stdout);
+    event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    driver_tell_all(a->driver, EVENT_DRAIN);
+    event_base_loopexit(a->base, &grace);
+    event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+void alone_stop(struct alone *a)
+{
+    driver_free(a->driver);
+    a->driver = NULL;
+}
+
+void alone_deinit(struct alone *a)
+{
+    alone_stop(a);
+    for (int i = 0; i < 2; i++)
+        if (a->signals[i]) event_free(a->signals[i]);
+    if (a->base) event_base_free(a->base);
+    recorder_free(a->recorder);
+    plan_free(a->plan);
+}
