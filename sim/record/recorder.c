@@ -125,22 +125,26 @@ int recorder_attach(void *memory, size_t size, struct recorder **ret_recorder)
     return 0;
 }
 
+/* Of calloc()'s memory, which is zero without being touched; there is no such thing that is aligned, so what
+ * is to be freed stands in front. */
 int recorder_new(const struct recorder_options *options, struct recorder **ret_recorder)
 {
     size_t size = recorder_size(options);
-    void *memory = aligned_alloc(RECORDER_ALIGN, size);
+    struct recorder_options zeroed = *options;
+    uint8_t *whole = calloc(1, RECORDER_ALIGN + size), *memory;
 
-    if (!memory) return -ENOMEM;
-    *ret_recorder = recorder_init(memory, size,
-                                  &(struct recorder_options){.ledger = options->ledger,
-                                                             .marks_max = options->marks_max,
-                                                             .sample_every = options->sample_every});
+    if (!whole) return -ENOMEM;
+    memory = whole + RECORDER_ALIGN - (uintptr_t)whole % RECORDER_ALIGN;
+    ASSERT((size_t)(memory - whole) >= sizeof(whole));
+    ((uint8_t **)(void *)memory)[-1] = whole;
+    zeroed.zeroed = true;
+    *ret_recorder = recorder_init(memory, size, &zeroed);
     return 0;
 }
 
 void recorder_free(struct recorder *r)
 {
-    free(r);
+    if (r) free(((uint8_t **)(void *)r)[-1]);
 }
 
 void recorder_set_enabled(struct recorder *r, bool enabled)
