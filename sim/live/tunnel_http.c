@@ -1,0 +1,137 @@
+#include "sim/live/tunnel_http.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Headers about one connection, and those that each hop writes itself. */
+static bool is_own(const char *name)
+{
+    static const char *const own[] = {
+        "Connection", "Keep-Alive",          "Proxy-Connection",   "TE",   "Transfer-Encoding", "Trailer",
+        "Upgrade",    "Proxy-Authorization", "Proxy-Authenticate", "Host", "Content-Length",    "Expect"};
+
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (strcasecmp(own[i], name) == 0) return true;
+    return false;
+}
+
+static bool is_among(const struct http_header *list, const char *name)
+{
+    for (; list && list->name; list++)
+        if (strcasecmp(list->name, name) == 0) return true;
+    return false;
+}
+
+static bool passes(const struct http_head *head, const struct http_header *more, const char *name)
+{
+    return !is_own(name) && !is_among(more, name) && !http_head_has_token(head, "Connection", name);
+}
+
+static char *copy_header(struct http_header *to, const struct http_header *from, char *text)
+{
+    to->name = text;
+    text = stpcpy(text, from->name) + 1;
+    to->value = text;
+    return stpcpy(text, from->value) + 1;
+}
+
+static size_t cost(const struct http_header *h)
+{
+    return sizeof *h + strlen(h->name) + strlen(h->value) + 2;
+}
+
+struct http_header *tunnel_pass_headers(const struct http_head *head, const struct http_header *more)
+{
+    size_t size = sizeof(struct http_header), n = 0, at = 0;
+    struct http_header *out;
+    char *text;
+
+    for (const struct http_header *h = more; h && h->name; h++, n++) size += cost(h);
+    for (unsigned i = 0; i < head->n_headers; i++) {
+        if (!passes(head, more, head->headers[i].name)) continue;
+        size += cost(&head->headers[i]);
+        n++;
+    }
+    out = malloc(size);
+    if (!out) return NULL;
+    text = (char *)(out + n + 1);
+    for (unsigned i = 0; i < head->n_headers; i++)
+        if (passes(head, more, head->headers[i].name))
+            text = copy_header(&out[at++], &head->headers[i], text);
+    for (const struct http_header *h = more; h && h->name; h++) text = copy_header(&out[at++], h, text);
+    out[at] = (struct http_header){0};
+    return out;
+}
+
+bool tunnel_read_id(const struct http_head *head, const char *name, uint64_t *ret_id)
+{
+    const char *text = http_head_get(head, name);
+
+    if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdefABCDEF") != 16) return false;
+    *ret_id = strtoull(text, NULL, 16);
+    return true;
+}
+
+nsec_t tunnel_retry_after(const struct http_head *head)
+{
+    const char *text = http_head_get(head, "Retry-After");
+    size_t digits = text ? strspn(text, "0123456789") : 0;
+
+    if (digits == 0 || digits > 9 || text[digits]) return 0;
+    return (nsec_t)strtoul(text, NULL, 10) * NSEC_PER_S;
+}
+
+int tunnel_add_error(struct evbuffer *body, int status, const char *message)
+{
+    return evbuffer_add_printf(body, "{\"error\":{\"status\":%d,\"message\":\"%s\"}}\n", status, message) < 0
+               ? -ENOMEM
+               : 0;
+}
+
+void tunnel_reply_error(struct http_exchange *x, int status, const char *message, nsec_t retry_after_ns)
+{
+    char seconds[24];
+    struct http_header headers[3] = {{"Content-Type", "application/json"}};
+    struct evbuffer *body = evbuffer_new();
+
+    if (retry_after_ns) {
+        snprintf(seconds, sizeof seconds, "%" PRIu64, (retry_after_ns - 1) / NSEC_PER_S + 1);
+        headers[1] = (struct http_header){"Retry-After", seconds};
+    }
+    if (!body || tunnel_add_error(body, status, message) < 0) {
+        http_reply_bytes(x, status, NULL, NULL, 0);
+    } else {
+        http_reply(x, status, headers, body);
+    }
+    if (body) evbuffer_free(body);
+}
+
+enum reset_cause tunnel_cause_of_end(enum stream_end end, bool was_up)
+{
+    switch (end) {
+    case STREAM_END_REFUSED: return RESET_REFUSED;
+    case STREAM_END_TIMEOUT:
+    case STREAM_END_TLS: return was_up ? RESET_CUT : RESET_UNREACHABLE;
+    case STREAM_END_PROTOCOL: return RESET_PROTOCOL;
+    case STREAM_END_CLEAN:
+    case STREAM_END_RESET: return RESET_CUT;
+    }
+    return RESET_CUT;
+}
+
+enum reset_cause tunnel_cause_of(const struct http_failure *f)
+{
+    switch (f->outcome) {
+    case HTTP_NEVER_SENT: return tunnel_cause_of_end(f->end, false);
+    case HTTP_MALFORMED: return RESET_PROTOCOL;
+    case HTTP_TIMED_OUT:
+    case HTTP_NO_ANSWER:
+    case HTTP_CUT: break;
+    }
+    return RESET_CUT;
+}

@@ -1,0 +1,37 @@
+/*
+ * What the tunnel's surfaces share of HTTP.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/base/nsec.h"
+#include "sim/live/http1.h"
+#include "sim/live/http_client.h"
+#include "sim/live/http_server.h"
+#include "sim/world/msg.h"
+
+/* A copy of all headers of `head` that go through a proxy: without those that are about one connection
+ * (RFC 9110, 7.6.1), Host, Content-Length and those named in `more`, which follow. `more` ends with a NULL
+ * name and may be NULL. One block, to be freed with free(); NULL: out of memory. */
+struct http_header *tunnel_pass_headers(const struct http_head *head, const struct http_header *more);
+
+/* The header's 16 hexadecimal digits; false if it is not there or anything else. */
+bool tunnel_read_id(const struct http_head *head, const char *name, uint64_t *ret_id);
+
+/* Retry-After in seconds, as ns; 0 if there is none. */
+nsec_t tunnel_retry_after(const struct http_head *head);
+
+/* The body of an error answer. -ENOMEM. */
+int tunnel_add_error(struct evbuffer *body, int status, const char *message);
+
+/* Replies with an error: a short JSON body and, if it is not 0, Retry-After. Ends the exchange. `message` is
+ * plain text without quotes. */
+void tunnel_reply_error(struct http_exchange *x, int status, const char *message, nsec_t retry_after_ns);
+
+/* What a component is told of a request that failed: REFUSED or UNREACHABLE if the connection never came up.
+ */
+enum reset_cause tunnel_cause_of(const struct http_failure *f);
+/* The same for a stream that ended; `was_up`: after it was there. */
+enum reset_cause tunnel_cause_of_end(enum stream_end end, bool was_up);

@@ -1,0 +1,515 @@
+/* The tunnel's surfaces: requests through the whole chain, and what becomes of them when parts of it go. */
+#include "tests/live/tunnel_chain.h"
+
+#include "sim/live/mcp_codec.h"
+#include "tests/live/live_test.h"
+
+#define FILES  "files.t0.tunnel.test"
+#define SEARCH "search.t0.tunnel.test"
+/* One connection, and waits that a test can afford. */
+#define TUNNELS(more)                                                                                        \
+    "{\"count\":1,\"connections\":1,\"spacing\":\"1ms\",\"backoff\":{\"connection_base\":\"1ms\","           \
+    "\"supervisor_base\":\"1ms\"}" more "}"
+
+static struct chain chain;
+
+static void start(const char *tunnels)
+{
+    memset(&chain, 0, sizeof chain);
+    chain_init(&chain, tunnels);
+}
+
+static void start_up(const char *tunnels)
+{
+    start(tunnels);
+    RUN_UNTIL(chain.base, chain_counter(&chain, COUNTER_HANDSHAKES) >= 1);
+}
+
+static void run_fetch(struct fetch *f)
+{
+    RUN_UNTIL(chain.base, f->ended || f->failed);
+}
+
+static struct ledger_totals streams(void)
+{
+    struct ledger_totals t;
+
+    ledger_totals(recorder_ledger(chain.recorder), ACCOUNT_STREAM, &t);
+    return t;
+}
+
+static void fetch_once(struct fetch *f, const char *host, const char *target)
+{
+    fetch_init(f, &chain);
+    fetch_send(f, "GET", host, target, NULL, NULL);
+    run_fetch(f);
+}
+
+START_TEST(a_request_passes_untouched)
+{
+    struct http_header headers[] = {{"Accept", "text/event-stream"},
+                                    {"Mcp-Session-Id", "x y"},
+                                    {"Connection", "X-Private"},
+                                    {"X-Private", "1"},
+                                    {MCP_ATTEMPT_HEADER, "00000000000000ff"},
+                                    {NULL, NULL}};
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    fetch_send(&f, "POST", FILES, "/a%20b/c?q=%22&r", headers, "the body");
+    run_fetch(&f);
+    ck_assert_msg(f.ended, "%s", f.what);
+    ck_assert_int_eq(f.status, 200);
+    ck_assert_str_eq(f.body, "the body");
+    ck_assert_ptr_eq(strstr(chain.last_head, "POST /a%20b/c?q=%22&r\nhost: 127.0.0.1:"), chain.last_head);
+    ck_assert_ptr_nonnull(strstr(chain.last_head, "Accept: text/event-stream\n"));
+    ck_assert_ptr_nonnull(strstr(chain.last_head, "Mcp-Session-Id: x y\n"));
+    ck_assert_ptr_nonnull(strstr(chain.last_head, "windtunnel-attempt: 00000000000000ff\n"));
+    ck_assert_ptr_nonnull(strstr(chain.last_head, "X-Forwarded-Host: " FILES "\n"));
+    ck_assert_ptr_nonnull(strstr(chain.last_head, "Content-Length: 8\n"));
+    ck_assert_ptr_null(strstr(chain.last_head, "X-Private"));
+    ck_assert(f.reusable);
+
+    /* Another one on the same connection, and its answer's headers. */
+    fetch_send(&f, "PUT", FILES, "/teapot", NULL, "tea");
+    run_fetch(&f);
+    ck_assert_int_eq(f.status, 418);
+    ck_assert_str_eq(f.body, "tea");
+    ck_assert_int_eq(chain.requests, 2);
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(answers_without_bodies)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    fetch_send(&f, "HEAD", FILES, "/bytes/1000", NULL, NULL);
+    run_fetch(&f);
+    ck_assert(f.ended && f.reusable);
+    ck_assert_int_eq(f.status, 200);
+    ck_assert_uint_eq(f.bytes, 0);
+    fetch_send(&f, "DELETE", FILES, "/none", NULL, NULL);
+    run_fetch(&f);
+    ck_assert(f.ended && f.reusable);
+    ck_assert_uint_eq(f.bytes, 0);
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(large_answers_come_whole)
+{
+    struct fetch f[8];
+
+    start_up(TUNNELS(""));
+    for (int i = 0; i < 8; i++) {
+        fetch_init(&f[i], &chain);
+        fetch_send(&f[i], "GET", "FILES.T0.tunnel.test:80", i % 2 ? "/bytes/400000" : "/chunked/400001", NULL,
+                   NULL);
+    }
+    for (int i = 0; i < 8; i++) {
+        run_fetch(&f[i]);
+        ck_assert_msg(f[i].ended, "%s", f[i].what);
+        ck_assert_uint_eq(f[i].bytes, i % 2 ? 400000 : 400001);
+        ck_assert_uint_eq(f[i].wrong, 0);
+        fetch_deinit(&f[i]);
+    }
+    RUN_UNTIL(chain.base, streams().open == 0);
+    ck_assert_uint_eq(streams().opened, 8);
+    ck_assert_uint_eq(streams().ends[LEDGER_COMPLETED] + streams().ends[LEDGER_LOST], 8);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(streams_end_in_order)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    for (int i = 0; i < 3; i++) {
+        fetch_once(&f, FILES, "/bytes/10");
+        ck_assert(f.ended);
+        http_conn_free(f.conn, false);
+    }
+    RUN_UNTIL(chain.base, streams().open == 0);
+    ck_assert_uint_eq(streams().ends[LEDGER_COMPLETED], 3);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(an_unknown_tunnel_is_404)
+{
+    static const char *const hosts[] = {"files.t1.tunnel.test", "files.t0.tunnel.other", "x",
+                                        "files.t00.tunnel.test", "t0.tunnel.test"};
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        fetch_once(&f, hosts[i], "/");
+        ck_assert_int_eq(f.status, 404);
+        ck_assert_str_eq(f.type, "application/json");
+        ck_assert_ptr_nonnull(strstr(f.body, "no such tunnel"));
+        fetch_deinit(&f);
+    }
+    ck_assert_int_eq(chain.requests, 0);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(an_unknown_server_is_404_inside)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    fetch_once(&f, "other.t0.tunnel.test", "/");
+    ck_assert_int_eq(f.status, 404);
+    ck_assert_ptr_nonnull(strstr(f.body, "no route for host"));
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(without_a_connection_is_502)
+{
+    struct fetch f;
+
+    start(TUNNELS(""));
+    chain.carriers.refuse = true;
+    fetch_once(&f, FILES, "/");
+    ck_assert_int_eq(f.status, 502);
+    fetch_deinit(&f);
+    ck_assert_uint_eq(chain_counter(&chain, COUNTER_HANDSHAKES), 0);
+    chain.carriers.refuse = false;
+    RUN_UNTIL(chain.base, chain_counter(&chain, COUNTER_HANDSHAKES) == 1);
+    fetch_once(&f, FILES, "/bytes/5");
+    ck_assert_int_eq(f.status, 200);
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(an_upstream_that_is_down_is_502)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    fetch_once(&f, SEARCH, "/");
+    ck_assert_int_eq(f.status, 502);
+    ck_assert_str_eq(f.type, "application/json");
+    ck_assert_ptr_nonnull(strstr(f.body, "the upstream cannot be reached"));
+    ck_assert(f.reusable);
+    fetch_deinit(&f);
+    fetch_once(&f, FILES, "/abort");
+    ck_assert_int_eq(f.status, 502);
+    fetch_deinit(&f);
+    /* Broken in mid-answer: so is the caller's. */
+    fetch_once(&f, FILES, "/cut");
+    ck_assert(f.failed);
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(a_lost_carrier_breaks_its_streams)
+{
+    struct fetch f, g;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    f.hold = true;
+    fetch_send(&f, "GET", FILES, "/bytes/50000000", NULL, NULL);
+    fetch_init(&g, &chain);
+    fetch_send(&g, "GET", FILES, "/hold", NULL, NULL);
+    RUN_UNTIL(chain.base, f.status == 200 && chain.held_count == 1);
+    chain_relay_cut(&chain.carriers);
+    RUN_UNTIL(chain.base, g.failed && chain.held_count == 0 && streams().open == 0);
+    ck_assert_uint_eq(streams().ends[LEDGER_LOST], 2);
+    fetch_deinit(&f);
+    fetch_deinit(&g);
+    /* And the tunnel comes back. */
+    RUN_UNTIL(chain.base, chain_counter(&chain, COUNTER_HANDSHAKES) == 2);
+    fetch_once(&f, FILES, "/bytes/400000");
+    ck_assert_uint_eq(f.bytes, 400000);
+    ck_assert_uint_eq(f.wrong, 0);
+    fetch_deinit(&f);
+    ck_assert_uint_eq(histogram_count(recorder_histogram(chain.recorder, METRIC_TUNNEL_USABLE)), 1);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(a_killed_gateway_breaks_its_streams)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    fetch_send(&f, "GET", FILES, "/hold", NULL, NULL);
+    RUN_UNTIL(chain.base, chain.held_count == 1);
+    chain_kill_gateway(&chain);
+    RUN_UNTIL(chain.base, f.failed && chain.held_count == 0);
+    fetch_deinit(&f);
+    fetch_once(&f, FILES, "/");
+    ck_assert_int_eq(f.status, 502);
+    fetch_deinit(&f);
+    chain_start_gateway(&chain, 1);
+    RUN_UNTIL(chain.base, chain_counter(&chain, COUNTER_HANDSHAKES) == 2);
+    fetch_once(&f, FILES, "/bytes/7");
+    ck_assert_int_eq(f.status, 200);
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_ends_the_call)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    fetch_send(&f, "GET", FILES, "/hold", NULL, NULL);
+    RUN_UNTIL(chain.base, chain.held_count == 1);
+    fetch_deinit(&f);
+    RUN_UNTIL(chain.base, chain.held_count == 0 && streams().open == 0);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(a_slow_reader_is_bounded)
+{
+    struct fetch f, g;
+    uint64_t before;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    f.hold = true;
+    fetch_send(&f, "GET", FILES, "/bytes/100000000", NULL, NULL);
+    RUN_UNTIL(chain.base, f.status == 200);
+    for (before = 1; before != chain.served;) {
+        before = chain.served;
+        live_test_run_ms(chain.base, 300);
+    }
+    /* Windows and the kernel's buffers of six hops. */
+    ck_assert_msg(chain.served < 40000000, "%llu bytes", (unsigned long long)chain.served);
+    /* Others go on beside it. */
+    fetch_once(&g, FILES, "/bytes/400000");
+    ck_assert_uint_eq(g.bytes, 400000);
+    fetch_deinit(&g);
+    fetch_resume(&f);
+    RUN_UNTIL(chain.base, f.bytes > 60000000 || f.failed);
+    ck_assert(!f.failed);
+    ck_assert_uint_eq(f.wrong, 0);
+    fetch_deinit(&f);
+    RUN_UNTIL(chain.base, streams().open == 0);
+    live_test_run_ms(chain.base, 100);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(pings_keep_a_connection)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(",\"detect\":\"300ms\""));
+    live_test_run_ms(chain.base, 1200);
+    ck_assert_uint_eq(chain_counter(&chain, COUNTER_TIMEOUTS), 0);
+    ck_assert_uint_eq(chain_counter(&chain, COUNTER_HANDSHAKES), 1);
+    fetch_once(&f, FILES, "/bytes/1");
+    ck_assert_int_eq(f.status, 200);
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(a_drained_connector_lets_streams_end)
+{
+    struct ledger_totals t;
+    struct fetch f, g;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    fetch_send(&f, "GET", FILES, "/hold", NULL, NULL);
+    RUN_UNTIL(chain.base, chain.held_count == 1);
+    chain_drain(&chain);
+    live_test_run_ms(chain.base, 100);
+    fetch_once(&g, FILES, "/bytes/1");
+    ck_assert_int_eq(g.status, 502);
+    fetch_deinit(&g);
+    http_reply_bytes(chain.held[0], 200, NULL, "late", 4);
+    chain.held_count = 0;
+    run_fetch(&f);
+    ck_assert_str_eq(f.body, "late");
+    http_conn_free(f.conn, false);
+    do {
+        live_test_run_ms(chain.base, 20);
+        ledger_totals(recorder_ledger(chain.recorder), ACCOUNT_CONNECTION, &t);
+    } while (t.open);
+    ck_assert_uint_eq(t.ends[LEDGER_COMPLETED], 1);
+    RUN_UNTIL(chain.base, !chain.carriers.wires[0].ends[0]);
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(a_wrong_token_is_refused)
+{
+    struct fetch f;
+
+    memset(&chain, 0, sizeof chain);
+    strcpy(chain.token, "wrong");
+    chain_init(&chain, TUNNELS(""));
+    RUN_UNTIL(chain.base, chain_counter(&chain, COUNTER_AUTH_REFUSED) >= 2);
+    ck_assert_uint_eq(chain_counter(&chain, COUNTER_HANDSHAKES), 0);
+    fetch_once(&f, FILES, "/");
+    ck_assert_int_eq(f.status, 502);
+    fetch_deinit(&f);
+    chain_deinit(&chain);
+}
+END_TEST
+
+/* A raw connection to the entrance. */
+static void raw(struct probe *p, const char *text)
+{
+    char address[TCP_ADDRESS_MAX];
+    struct stream *s;
+
+    snprintf(address, sizeof address, "127.0.0.1:%d", entrance_port(chain.entrance));
+    ck_assert_int_eq(tcp_dial(chain.base, address, NULL, &s), 0);
+    probe_init(p, s);
+    probe_write(p, text, strlen(text));
+}
+
+START_TEST(the_entrance_refuses_what_is_no_request)
+{
+    static const struct {
+        const char *text, *status;
+    } cases[] = {
+        {"nonsense\r\n\r\n", "HTTP/1.1 400 "},
+        {"GET / HTTP/1.1\r\nHost: \r\n\r\n", "HTTP/1.1 400 "},
+        {"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
+    };
+    struct probe p;
+
+    start_up(TUNNELS(""));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        raw(&p, cases[i].text);
+        RUN_UNTIL(chain.base, p.eof || p.ended);
+        ck_assert_uint_gt(probe_len(&p), 13);
+        ck_assert_msg(memcmp(evbuffer_pullup(p.got, -1), cases[i].status, 13) == 0, "%s", cases[i].text);
+        probe_deinit(&p, true);
+    }
+    chain_deinit(&chain);
+}
+END_TEST
+
+START_TEST(the_entrance_passes_pipelined_bytes)
+{
+    struct probe p;
+
+    start_up(TUNNELS(""));
+    raw(&p,
+        "POST /a HTTP/1.1\r\nHost: " FILES "\r\nContent-Length: 3\r\n\r\noneGET /b HTTP/1.1\r\nHost: " FILES
+        "\r\nConnection: close\r\n\r\n");
+    RUN_UNTIL(chain.base, p.eof);
+    ck_assert_int_eq(chain.requests, 2);
+    probe_deinit(&p, false);
+    RUN_UNTIL(chain.base, streams().open == 0);
+    ck_assert_uint_eq(streams().ends[LEDGER_COMPLETED], 1);
+    chain_deinit(&chain);
+}
+END_TEST
+
+static void on_opened(void *user, struct stream *s)
+{
+    *(int *)user = 1;
+    stream_free(s, true);
+}
+static void on_refused(void *user, int status, nsec_t retry_after_ns)
+{
+    *(int *)user = status;
+}
+static void on_failed(void *user, enum reset_cause cause, const char *what)
+{
+    *(int *)user = -(int)cause;
+}
+static const struct tunnel_opening_handler opening = {on_opened, on_refused, on_failed};
+
+static int try_open(const struct tunnel_outside_options *o)
+{
+    struct tunnel_outside *outside;
+    struct tunnel_opening *open;
+    char why[TLS_WHY_MAX];
+    int result = 0;
+
+    ck_assert_int_eq(tunnel_outside_new(chain.base, o, &outside, why), 0);
+    ck_assert_int_eq(tunnel_open(outside, FILES, &opening, &result, &open), 0);
+    RUN_UNTIL(chain.base, result != 0);
+    tunnel_outside_free(outside);
+    return result;
+}
+
+START_TEST(the_edge_wants_to_know_who_calls)
+{
+    struct cert_options ca = {.kind = CERT_CA, .common_name = "chain CA"};
+    struct cert_options client = {.kind = CERT_CLIENT, .common_name = "stranger"};
+    struct tunnel_outside_options o;
+    struct cert *other_ca, *other;
+    char address[TCP_ADDRESS_MAX];
+
+    start_up(TUNNELS(""));
+    o = chain_outside(&chain, address);
+    ck_assert_int_eq(try_open(&o), 1);
+    ck_assert_int_eq(cert_new(&ca, NULL, &other_ca), 0);
+    ck_assert_int_eq(cert_new(&client, other_ca, &other), 0);
+    o.client_cert_pem = other->cert_pem;
+    o.client_key_pem = other->key_pem;
+    ck_assert_int_lt(try_open(&o), 0);
+    o.client_cert_pem = o.client_key_pem = NULL;
+    ck_assert_int_lt(try_open(&o), 0);
+    o = chain_outside(&chain, address);
+    o.edge_ca_pem = other_ca->cert_pem;
+    ck_assert_int_eq(try_open(&o), -RESET_UNREACHABLE);
+    o = chain_outside(&chain, address);
+    o.edge_address = "127.0.0.1:1";
+    ck_assert_int_eq(try_open(&o), -RESET_REFUSED);
+    cert_free(other_ca);
+    cert_free(other);
+    chain_deinit(&chain);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("tunnel_wire");
+    TCase *t = tcase_create("chain");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, a_request_passes_untouched);
+    tcase_add_test(t, answers_without_bodies);
+    tcase_add_test(t, large_answers_come_whole);
+    tcase_add_test(t, streams_end_in_order);
+    tcase_add_test(t, an_unknown_tunnel_is_404);
+    tcase_add_test(t, an_unknown_server_is_404_inside);
+    tcase_add_test(t, without_a_connection_is_502);
+    tcase_add_test(t, an_upstream_that_is_down_is_502);
+    tcase_add_test(t, a_lost_carrier_breaks_its_streams);
+    tcase_add_test(t, a_killed_gateway_breaks_its_streams);
+    tcase_add_test(t, a_client_that_leaves_ends_the_call);
+    tcase_add_test(t, a_slow_reader_is_bounded);
+    tcase_add_test(t, pings_keep_a_connection);
+    tcase_add_test(t, a_drained_connector_lets_streams_end);
+    tcase_add_test(t, a_wrong_token_is_refused);
+    tcase_add_test(t, the_entrance_refuses_what_is_no_request);
+    tcase_add_test(t, the_entrance_passes_pipelined_bytes);
+    tcase_add_test(t, the_edge_wants_to_know_who_calls);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
