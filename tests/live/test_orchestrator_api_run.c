@@ -1,0 +1,204 @@
+/*
+ * Clients and runners work a scenario through against the orchestrator, every message over HTTP on loopback:
+ * the same world as in virtual time, in one process, with api_client at one end of the wire and api_server at
+ * the other.
+ */
+#include "mock-orchestrator/api_client.h"
+#include "mock-orchestrator/api_server.h"
+#include "mock-orchestrator/local_flow.h"
+#include "sim/live/disk.h"
+#include "sim/live/tcp.h"
+#include "sim/plan/parse.h"
+#include "sim/record/recorder.h"
+#include "sim/world/limits.h"
+#include "tests/live/api_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Small outputs, outputs that are spilled and read back, from the sandbox and from an MCP server; two pools;
+ * two turns. */
+static const char scenario[] =
+    "{\"schema\":\"windtunnel.scenario/1\",\"name\":\"api\",\"duration\":\"10s\",\"drain\":\"10s\","
+    "\"load\":{\"a\":{\"script\":\"s\",\"process\":\"at-once\",\"sessions\":30}},"
+    "\"scripts\":{\"s\":{\"turns\":[{\"message_bytes\":70000,\"steps\":["
+    "{\"model\":\"5ms\",\"calls\":[{\"tool\":\"bash\",\"execution\":\"3ms\",\"output\":500,\"count\":10}]},"
+    "{\"model\":\"5ms\",\"calls\":[{\"tool\":\"bash\",\"execution\":\"3ms\",\"output\":90000}]},"
+    "{\"model\":\"5ms\",\"calls\":[{\"tool\":\"bash\",\"execution\":\"3ms\",\"output\":250000}]},"
+    "{\"model\":\"5ms\",\"calls\":[{\"tool\":\"read\"}]},"
+    "{\"model\":\"5ms\",\"calls\":[{\"mcp\":\"m\",\"output\":400000}]},"
+    "{\"model\":\"5ms\",\"calls\":[{\"tool\":\"read\"}]}],\"answer\":{\"model\":\"5ms\"}},"
+    "{\"think\":\"20ms\",\"steps\":[{\"model\":\"1ms\",\"calls\":[{\"mcp\":\"m\",\"output\":20},"
+    "{\"tool\":\"bash\",\"execution\":\"1ms\",\"output\":0}]}]}]}},"
+    "\"mcp\":{\"m\":{\"service_time\":\"2ms\"}},"
+    "\"orchestrator\":{\"sessions_max\":1000,\"mcp\":{\"direct\":true}},"
+    "\"runners\":{\"p\":{\"workers\":8,\"poll_pause\":[\"5ms\",\"20ms\"],\"max_idle\":\"50ms\",\"cold_"
+    "start\":\"3ms\"},"
+    "\"q\":{\"instances\":2,\"workers\":4,\"poll_block\":\"100ms\",\"poll_pause\":[\"5ms\",\"20ms\"],\"max_"
+    "idle\":\"50ms\","
+    "\"cold_start\":\"3ms\"}}%s}";
+
+static struct event_base *base;
+static struct plan *plan;
+static struct recorder *recorder;
+static struct driver *driver;
+static struct api_server *server;
+static struct api_client *client;
+static struct dialer *local;
+static struct disk *disk;
+static char directory[] = "/tmp/windtunnel-test-XXXXXX";
+static bool done;
+
+static void on_done(void *user)
+{
+    done = true;
+}
+
+static void add(addr_t self)
+{
+    ck_assert_int_eq(driver_add(driver, self, recorder, 0), 0);
+}
+
+static void load(const char *more)
+{
+    char text[8192];
+    struct plan_error error = {{0}};
+    struct plan_load_options options = {.path = "test", .text = text, .seed = 7};
+
+    snprintf(text, sizeof text, scenario, more);
+    ck_assert_msg(plan_load(&options, &plan, &error) == 0, "%s", error.text);
+}
+
+static void start(const char *more)
+{
+    static const struct api_environment environments[] = {{"env_first", "key-1"}, {"env_second", "key-2"}};
+    struct recorder_options recorder_options;
+    struct driver_options options;
+    struct api_server_options server_options = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
+                                                .listen = "127.0.0.1:0",
+                                                .api_key = "key-0",
+                                                .environments = environments,
+                                                .environment_count = 2};
+    struct api_client_options client_options = {
+        .api_key = "key-0", .environments = environments, .environment_count = 2};
+    char address[TCP_ADDRESS_MAX];
+
+    ck_assert_int_eq(tcp_base_new(&base), 0);
+    load(more);
+    recorder_options = recorder_options_of(plan);
+    recorder_options.zeroed = false;
+    ck_assert_int_eq(recorder_new(&recorder_options, &recorder), 0);
+    options = (struct driver_options){.base = base, .plan = plan, .flows_max = 1 << 16, .on_done = on_done};
+    ck_assert_int_eq(driver_new(&options, &driver), 0);
+    ck_assert_int_eq(api_server_new(driver, &server_options, &server), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", api_server_port(server));
+    client_options.address = address;
+    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
+    ck_assert_int_eq(local_flow_new(driver, &local), 0);
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(disk_new(base, directory, &disk), 0);
+    driver_set_dialer(driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(client));
+    driver_set_dialer(driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(client));
+    driver_set_dialer(driver, ROLE_ORCHESTRATOR, ROLE_MCP, local);
+    driver_set_dialer(driver, ROLE_RUNNER, ROLE_DISK, disk_dialer(disk));
+    add(ADDR(ROLE_MCP, 0));
+    add(ADDR(ROLE_ORCHESTRATOR, 0));
+    for (uint32_t i = 0; i < plan_instances(plan, ROLE_RUNNER); i++) add(ADDR(ROLE_RUNNER, i));
+    add(ADDR(ROLE_CLIENT, 0));
+}
+
+static void stop(void)
+{
+    driver_tell_all(driver, EVENT_END);
+    driver_settle(driver);
+    ck_assert(ledger_balanced(recorder_ledger(recorder)));
+    driver_free(driver);
+    api_server_free(server);
+    api_client_free(client);
+    local_flow_free(local);
+    disk_free(disk);
+    rmdir(directory);
+    recorder_free(recorder);
+    plan_free(plan);
+    event_base_dispatch(base); /* what lingers */
+    event_base_free(base);
+}
+
+static uint64_t ends(enum account account, enum ledger_end end)
+{
+    struct ledger_totals totals;
+
+    ledger_totals(recorder_ledger(recorder), account, &totals);
+    return totals.ends[end];
+}
+
+static uint64_t flows(enum msg_kind kind, enum flow_fate fate)
+{
+    return flowcount_get(recorder_flows(recorder), kind, fate);
+}
+
+START_TEST(a_scenario_over_http)
+{
+    const uint64_t sessions = 30, calls = sessions * (10 + 1 + 1 + 5 + 1 + 8 + 2);
+
+    start("");
+    API_RUN_UNTIL(base, done);
+    ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), sessions);
+    ck_assert_uint_eq(ends(ACCOUNT_TURN, LEDGER_COMPLETED), 2 * sessions);
+    ck_assert_uint_eq(ends(ACCOUNT_CALL, LEDGER_COMPLETED), calls);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_PROTOCOL_VIOLATIONS), 0);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_AUTH_REFUSED), 0);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HTTP_5XX), 0);
+    /* One spilled in the sandbox and one from the MCP server, each. */
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_SPILLED_RESULTS), 2 * sessions);
+    /* What one end of the wire sent the other has read, in as many messages. */
+    ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_EMITTED), flows(M_SESSION_CREATE, FLOW_DECODED));
+    ck_assert_uint_eq(flows(M_SESSION, FLOW_EMITTED), flows(M_SESSION, FLOW_DECODED));
+    ck_assert_uint_eq(flows(M_EVENTS_SEND, FLOW_EMITTED), flows(M_EVENTS_SEND, FLOW_DECODED));
+    ck_assert_uint_eq(flows(M_WORK_ACK, FLOW_EMITTED), flows(M_WORK_ACK, FLOW_DECODED));
+    ck_assert_uint_ge(flows(M_EVENT, FLOW_EMITTED), flows(M_EVENT, FLOW_DECODED));
+    stop();
+}
+END_TEST
+
+/* While requests are refused everything is tried again, and nothing is lost or done twice. */
+START_TEST(refusals)
+{
+    start(",\"faults\":[{\"kind\":\"answer\",\"target\":\"orchestrator\",\"at\":\"30ms\",\"for\":\"1s\","
+          "\"status\":429,"
+          "\"share\":\"30%\",\"retry_after\":\"1s\"}]");
+    API_RUN_UNTIL(base, done);
+    ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 30);
+    ck_assert_uint_gt(recorder_counter(recorder, COUNTER_HTTP_429), 0);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
+    ck_assert_uint_eq(ends(ACCOUNT_CALL, LEDGER_FAILED), 0);
+    stop();
+}
+END_TEST
+
+/* Nobody listens: each request is refused at once, and tried again later. */
+START_TEST(nobody_listens)
+{
+    start("");
+    api_server_drain(server);
+    api_test_run_ms(base, 1500);
+    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 2 * 30);
+    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_RETRIES), 2 * 30);
+    ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 0);
+    stop();
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+    tcase_add_test(tc, a_scenario_over_http);
+    tcase_add_test(tc, refusals);
+    tcase_add_test(tc, nobody_listens);
+}
+
+int main(void)
+{
+    return api_test_main("orchestrator_api_run", add_tests);
+}
