@@ -256,6 +256,13 @@ static void perform_open(struct engine *e, const struct effect *ef)
     }
 }
 
+static void perform_send(struct engine *e, const struct effect *ef)
+{
+    if (ef->msg.type == MSG_RESET) end_of(e, ef->flow)->reset = 1;
+    /* A disk is not told: what it has to say to an end that is over is dropped. */
+    if (ADDR_ROLE(world_flow(e->world, ef->flow).peer) != ROLE_DISK) transmit(e, ef->flow, &ef->msg, false);
+}
+
 static void perform_timer(struct engine *e, const struct effect *ef)
 {
     uint32_t id = slab_alloc(&e->timers);
@@ -293,10 +300,7 @@ static void perform(struct engine *e, const struct effect *ef)
     digest_effect(e, ef);
     switch (ef->type) {
     case EFFECT_OPEN: perform_open(e, ef); break;
-    case EFFECT_SEND:
-        if (ef->msg.type == MSG_RESET) end_of(e, ef->flow)->reset = 1;
-        transmit(e, ef->flow, &ef->msg, false);
-        break;
+    case EFFECT_SEND: perform_send(e, ef); break;
     case EFFECT_TIMER: perform_timer(e, ef); break;
     case EFFECT_DONE: e->done = true; break;
     default: UNREACHABLE();
