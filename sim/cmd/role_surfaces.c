@@ -11,6 +11,7 @@
 #include "mock-mcp/mcp_server.h"
 #include "mock-orchestrator/api_client.h"
 #include "mock-orchestrator/api_server.h"
+#include "sim/base/ids.h"
 #include "sim/live/disk.h"
 #include "sim/live/tunnel_connector.h"
 #include "sim/live/tunnel_dialer.h"
@@ -200,15 +201,33 @@ static int add_proxy(struct role_surfaces *s, addr_t self)
     return told(s, r, listen, why);
 }
 
-static int open_api_client(struct role_surfaces *s, enum role role)
+static void api_address(void *user, addr_t from, char *ret_address, size_t size)
 {
+    struct role_surfaces *s = user;
     char address[LAYOUT_ADDRESS_MAX];
-    addr_t self = s->child->process->components[0];
-    struct api_client_options o = {
-        .address = address, .role = role, .api_key = RUN_API_KEY, .environment_key = RUN_ENVIRONMENT_KEY};
 
-    layout_dial_address(s->run->layout, self, ADDR(ROLE_ORCHESTRATOR, 0), PORT_API, address);
-    return api_client_new(s->driver, &o, &s->api_client);
+    layout_dial_address(s->run->layout, from, ADDR(ROLE_ORCHESTRATOR, 0), PORT_API, address);
+    snprintf(ret_address, size, "%s", address);
+}
+
+static int open_api_client(struct role_surfaces *s)
+{
+    char id[ID_SIZE];
+    struct api_environment environment = {.id = id, .key = RUN_ENVIRONMENT_KEY};
+    struct api_client_options o = {.address_of = api_address,
+                                   .user = s,
+                                   .hostname = "orchestrator.windtunnel",
+                                   .api_key = RUN_API_KEY,
+                                   .environments = &environment,
+                                   .environment_count = 1};
+    int r;
+
+    api_environment_id(0, id);
+    r = api_client_new(s->driver, &o, &s->api_client);
+    if (r < 0) return r;
+    driver_set_dialer(s->driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(s->api_client));
+    driver_set_dialer(s->driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(s->api_client));
+    return 0;
 }
 
 static int open_disk(struct role_surfaces *s)
@@ -235,7 +254,7 @@ static int open_component(struct role_surfaces *s, addr_t self)
 {
     switch (ADDR_ROLE(self)) {
     case ROLE_MCP: return open_mcp(s, self);
-    case ROLE_ORCHESTRATOR: r = open_api_server(s, self); return r < 0 ? r : open_tunnel_client(s, self);
+    case ROLE_ORCHESTRATOR: return open_orchestrator(s, self);
     case ROLE_EDGE: return open_edge(s, self);
     case ROLE_CONNECTOR: return add_connector(s, self);
     case ROLE_PROXY: return add_proxy(s, self);
@@ -251,8 +270,7 @@ static int open_shared(struct role_surfaces *s)
     if (!s->mcp_servers) return -ENOMEM;
     if (r == 0 && hosts(s, ROLE_CONNECTOR)) r = open_connectors(s);
     if (r == 0 && hosts(s, ROLE_PROXY)) r = tunnel_proxy_new(s->driver, &s->proxy);
-    if (r == 0 && hosts(s, ROLE_CLIENT)) r = open_api_client(s, ROLE_CLIENT);
-    if (r == 0 && hosts(s, ROLE_RUNNER)) r = open_api_client(s, ROLE_RUNNER);
+    if (r == 0 && (hosts(s, ROLE_CLIENT) || hosts(s, ROLE_RUNNER))) r = open_api_client(s);
     if (r == 0 && hosts(s, ROLE_RUNNER)) r = open_disk(s);
     return r;
 }
