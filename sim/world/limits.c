@@ -17,10 +17,22 @@ static uint64_t calls_at_once(const struct plan *plan)
     return most;
 }
 
+/* Calls that runners hold: more than there are, where a worker that lost its lease goes on beside its
+ * successor. At least so many for each worker as runner.c allows. */
+static uint64_t runner_calls(const struct plan *plan)
+{
+    uint64_t each = 2 * calls_at_once(plan), sum = 0;
+
+    if (each < 256) each = 256;
+    for (uint32_t i = 0; i < plan->runner_count; i++)
+        sum += (uint64_t)plan->runners[i].instances * plan->runners[i].workers * each;
+    return sum;
+}
+
 struct recorder_options recorder_options_of(const struct plan *plan)
 {
     uint64_t sessions = plan->orchestrator.sessions_max;
-    uint64_t calls = sessions * calls_at_once(plan);
+    uint64_t calls = sessions * calls_at_once(plan), held = runner_calls(plan);
     uint64_t connections = (uint64_t)plan_instances(plan, ROLE_CONNECTOR) * plan->tunnels.connections;
 
     return (struct recorder_options){
@@ -28,12 +40,12 @@ struct recorder_options recorder_options_of(const struct plan *plan)
                              [ACCOUNT_TURN] = slots(sessions + 1024),
                              [ACCOUNT_CALL] = slots(calls),
                              [ACCOUNT_ATTEMPT] = slots(calls),
-                             [ACCOUNT_RESULT] = slots(calls),
-                             [ACCOUNT_SPILL] = slots(calls),
+                             [ACCOUNT_RESULT] = slots(held),
+                             [ACCOUNT_SPILL] = slots(calls + held),
                              [ACCOUNT_CONNECTION] = slots(connections + 1),
                              [ACCOUNT_STREAM] = slots(4 * sessions + calls + 1024),
                              [ACCOUNT_WORK] = slots(2 * sessions + 1024),
-                             [ACCOUNT_SANDBOX] = slots(calls + sessions + 1024)},
+                             [ACCOUNT_SANDBOX] = slots(held + sessions + 1024)},
         .marks_max = plan->spans_max,
         .sample_every = plan->span_sample_every ? plan->span_sample_every : 1,
         .zeroed = true};

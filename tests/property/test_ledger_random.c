@@ -132,6 +132,8 @@ int main(int argc, char **argv)
     if (argc > 1) return one(strtoull(argv[1], NULL, 10));
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, the_books_balance, 0, SCENARIOS);
+    /* Workers that lost their leases post beside their successors. */
+    tcase_add_loop_test(tc, the_books_balance, 4904, 4905);
     tcase_add_loop_test(tc, a_run_can_be_repeated, 0, SCENARIOS / 20);
     tcase_add_loop_test(tc, the_order_of_ties_does_not_matter_to_the_books, 1, 21);
     tcase_add_loop_test(tc, shuffled_storms_leave_balanced_books, 0, SCENARIOS / 4);
