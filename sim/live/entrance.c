@@ -176,7 +176,7 @@ static void on_failed(void *user, enum reset_cause cause, const char *what)
     struct passage *p = user;
 
     p->opening = NULL;
-    passage_refuse(p, 502, "the edge cannot be reached", 0);
+    passage_refuse(p, 502, "the tunnel cannot be reached", 0);
 }
 
 static const struct tunnel_opening_handler opening_handler = {

@@ -17,7 +17,9 @@
 #include "sim/record/recorder.h"
 
 #define REGISTER_TIMEOUT_NS (30 * NSEC_PER_S)
-#define SELF                ADDR(ROLE_EDGE, 0)
+/* What was refused and does not close is cut after this. */
+#define CLOSE_NS (5 * NSEC_PER_S)
+#define SELF     ADDR(ROLE_EDGE, 0)
 
 enum {
     CARRIERS_SPARE = 256, /* connections beyond those of the plan: old ones, and some that come to nothing */
@@ -278,6 +280,8 @@ static void carrier_send(struct wire *w, const struct msg *m)
 
     if (m->type == MSG_OPEN) answer(c, m);
     tunnel_carrier_send(c, m);
+    /* The connector closes what was refused; it is not waited for without end. */
+    if (m->type == MSG_OPEN && m->flags & MSG_LAST) tunnel_carrier_limit(c, CLOSE_NS);
 }
 
 static const struct wire_ops carrier_wire_ops = {.send = carrier_send, .over = tunnel_carrier_over};
@@ -297,7 +301,7 @@ static void register_carrier(struct tunnel_edge *e, struct tunnel_carrier *c, co
     if (tunnel != TUNNEL_UNKNOWN && !tunnel_token_is(e->token_key, tunnel, m->register_.token)) {
         recorder_count(driver_recorder(e->driver, SELF), COUNTER_AUTH_REFUSED, 1);
         answer(c, &refused);
-        tunnel_carrier_limit(c, e->register_timeout_ns);
+        tunnel_carrier_limit(c, CLOSE_NS);
         return;
     }
     c->bound = driver_accept(e->driver, SELF, ADDR(ROLE_CONNECTOR, (uint32_t)(member >> 32) & 0xffffff), NULL,

@@ -1,7 +1,9 @@
 #include "tests/live/tunnel_chain.h"
 
 #include "sim/base/panic.h"
+#include "sim/live/content.h"
 #include "sim/live/driver.h"
+#include "sim/live/mcp_codec.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/plan/parse.h"
 
@@ -166,6 +168,18 @@ static void note_head(struct chain *c, const struct http_head *h)
                       h->headers[i].value);
 }
 
+/* The text of the call that the request is for. */
+static void reply_content(struct chain *c, struct http_exchange *x, uint64_t chars)
+{
+    const char *id = http_exchange_header(x, MCP_CALL_HEADER);
+    char *text = malloc(chars + 1);
+
+    content_fill(id ? strtoull(id, NULL, 16) : 0, 0, text, chars);
+    if (c->corrupt) text[chars / 2] ^= 1;
+    http_reply_bytes(x, 200, "text/plain", text, chars);
+    free(text);
+}
+
 static void on_mcp_request(void *user, struct http_exchange *x)
 {
     struct chain *c = user;
@@ -181,6 +195,8 @@ static void on_mcp_request(void *user, struct http_exchange *x)
         http_exchange_set_handler(x, &reply_handler, r);
         http_reply_start(x, 200, NULL, path[1] == 'b' ? (int64_t)r->size : -1);
         reply_more(r, x);
+    } else if (strncmp(path, "/content/", 9) == 0) {
+        reply_content(c, x, strtoull(path + 9, NULL, 10));
     } else if (strcmp(path, "/hold") == 0) {
         ASSERT(c->held_count < CHAIN_WIRES);
         c->held[c->held_count++] = x;
@@ -209,7 +225,7 @@ static const struct http_server_handler mcp_handler = {.request = on_mcp_request
 /* The chain
  * -------------------------------------------------------------------------------------------- */
 
-static void make_plan(struct chain *c, const char *tunnels)
+static void make_plan(struct chain *c, const char *tunnels, const char *mcp_client)
 {
     char text[2048];
     struct plan_error error;
@@ -221,8 +237,8 @@ static void make_plan(struct chain *c, const char *tunnels)
              "\"scripts\":{\"s\":{\"turns\":[{\"steps\":[{\"model\":\"1ms\",\"calls\":[{\"mcp\":\"files\"},"
              "{\"mcp\":\"files\"},{\"mcp\":\"search\"}]}],\"answer\":{\"model\":\"1ms\"}}]}},"
              "\"mcp\":{\"files\":{\"service_time\":\"1ms\"},\"search\":{\"service_time\":\"1ms\"}},"
-             "\"orchestrator\":{\"mcp\":{\"streams\":2}},\"tunnels\":%s}",
-             tunnels);
+             "\"orchestrator\":{\"mcp\":%s,\"spill_threshold\":1000000},\"tunnels\":%s}",
+             mcp_client ? mcp_client : "{}", tunnels ? tunnels : "{}");
     if (plan_load(&o, &c->plan, &error) != 0) PANIC("%s", error.text);
 }
 
@@ -312,7 +328,7 @@ uint64_t chain_counter(struct chain *c, enum counter counter)
     return recorder_counter(c->recorder, counter);
 }
 
-void chain_init(struct chain *c, const char *tunnels)
+void chain_init_base(struct chain *c, const char *tunnels, const char *mcp_client)
 {
     struct http_server_options mcp = {.listen = "127.0.0.1:0"};
     struct recorder_options ro = {.marks_max = 1024, .sample_every = 1};
@@ -320,18 +336,28 @@ void chain_init(struct chain *c, const char *tunnels)
 
     for (int a = 0; a < ACCOUNT_COUNT; a++) ro.ledger.slots_max[a] = 4096;
     ASSERT(tcp_base_new(&c->base) == 0);
-    make_plan(c, tunnels);
-    make_certificates(c);
+    make_plan(c, tunnels, mcp_client);
     ASSERT(recorder_new(&ro, &c->recorder) == 0);
     o.base = c->base;
     o.plan = c->plan;
     ASSERT(driver_new(&o, &c->driver) == 0);
     ASSERT(http_server_new(c->base, &mcp, &mcp_handler, c, &c->mcp) == 0);
+}
+
+void chain_init_tunnels(struct chain *c)
+{
+    make_certificates(c);
     make_edge(c);
     make_gateway(c);
     make_entrance(c);
     ASSERT(driver_add(c->driver, ADDR(ROLE_EDGE, 0), c->recorder, 0) == 0);
     chain_start_gateway(c, 0);
+}
+
+void chain_init(struct chain *c, const char *tunnels)
+{
+    chain_init_base(c, tunnels, NULL);
+    chain_init_tunnels(c);
 }
 
 void chain_start_gateway(struct chain *c, uint32_t incarnation)
@@ -349,6 +375,20 @@ void chain_kill_gateway(struct chain *c)
 void chain_drain(struct chain *c)
 {
     driver_tell_all(c->driver, EVENT_DRAIN);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *user) {}
+
+void chain_run_until(struct chain *c, bool (*cond)(struct chain *c))
+{
+    struct timeval tick = {.tv_usec = 20000};
+    nsec_t end = driver_now(c->driver) + 20 * NSEC_PER_S;
+
+    while (!cond(c)) {
+        if (driver_now(c->driver) > end) PANIC("timed out");
+        event_base_once(c->base, -1, EV_TIMEOUT, on_tick, NULL, &tick);
+        event_base_loop(c->base, EVLOOP_ONCE);
+    }
 }
 
 void chain_deinit(struct chain *c)

@@ -53,16 +53,26 @@ struct chain {
     char token[80];
     /* The MCP server */
     int requests, aborted;
+    bool corrupt;                            /* spoil what /content answers */
     struct http_exchange *held[CHAIN_WIRES]; /* asked for /hold */
     int held_count;
     uint64_t served;      /* bytes of bodies written */
     char last_head[2048]; /* method, target and headers of the last request, one a line */
 };
 
-/* Builds it, with the scenario's `tunnels` section. `c` is zeroed, but for a `token` other than the right
+/* The plan, the driver and the MCP server alone, with the scenario's `tunnels` and `mcp client` sections;
+ * NULL: all defaults. */
+void chain_init_base(struct chain *c, const char *tunnels, const char *mcp_client);
+
+/* Builds it all, with the scenario's `tunnels` section. `c` is zeroed, but for a `token` other than the right
  * one. */
 void chain_init(struct chain *c, const char *tunnels);
+/* The same for what has its base already. */
+void chain_init_tunnels(struct chain *c);
 void chain_deinit(struct chain *c);
+
+/* Lets the loop run until `cond`, at most 20 s. */
+void chain_run_until(struct chain *c, bool (*cond)(struct chain *c));
 
 /* What stands at this place of a body. */
 char chain_pattern(uint64_t at);
