@@ -30,7 +30,6 @@ struct role_process {
     struct relay **relays;
     struct flight_writer *flight, *journal;
     char journal_path[512];
-    bool ended;
     int exit_code;
 };
 
@@ -206,9 +205,7 @@ static void on_end(void *user)
 {
     struct role_process *r = user;
 
-    driver_tell_all(r->driver, EVENT_END);
-    driver_settle(r->driver);
-    r->ended = true;
+    driver_end(r->driver);
     child_say(r->link, "ended");
 }
 

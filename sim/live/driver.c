@@ -44,7 +44,8 @@ struct driver {
     struct dialer *dialers[ROLE_COUNT][ROLE_COUNT];
     struct recorder **recorders[ROLE_COUNT];
     uint32_t *epochs[ROLE_COUNT];
-    addr_t crashing;
+    addr_t crashing, any; /* any: a component that was here */
+    bool ended;           /* what comes now is cut off by the end of the run */
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -91,9 +92,17 @@ struct recorder *driver_recorder(struct driver *d, addr_t self)
     return d->recorders[ADDR_ROLE(self)][ADDR_ORDINAL(self)];
 }
 
+/* Credit and resets are the transport's, and so is how it cuts bytes into pieces; files have no peer that
+ * would count. */
+static bool is_counted(const struct msg *m)
+{
+    return m->kind != M_NONE && m->kind != M_BYTES && m->kind != M_BODY && m->kind != M_FILE_WRITE &&
+           m->kind != M_FILE_READ;
+}
+
 static void count_flow(struct driver *d, addr_t self, const struct msg *m, enum flow_fate fate)
 {
-    recorder_flow(driver_recorder(d, self), m->kind, fate, 1);
+    if (is_counted(m)) recorder_flow(driver_recorder(d, self), m->kind, fate, 1);
 }
 
 /* Wires
@@ -174,10 +183,13 @@ static void queue_event(struct driver *d, enum event_type type, addr_t self, uin
 bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w,
                    struct msg open)
 {
-    if (!world_has(d->world, self) || (via && !via->slot)) return false;
-    wire_bind(d, w);
     open.type = MSG_OPEN;
-    count_flow(d, self, &open, FLOW_DECODED);
+    if (!world_has(d->world, self) || (via && !via->slot)) {
+        count_flow(d, self, &open, FLOW_CUT);
+        return false;
+    }
+    wire_bind(d, w);
+    w->opened_kind = M_NONE;
     queue(d, (struct arrival){.event = {.type = EVENT_MSG, .self = self, .from = from, .msg = open},
                               .wire = w->slot,
                               .via = via ? via->slot : 0,
@@ -261,6 +273,7 @@ static void perform_open(struct driver *d, const struct effect *ef)
     count_flow(d, ef->self, &ef->msg, FLOW_EMITTED);
     w = dialer->open(dialer, ef->self, ef->to, via, &ef->msg);
     wire_bind(d, w);
+    w->opened_kind = ef->msg.kind;
     wire_set_flow(d, w, ef->flow);
 }
 
@@ -300,20 +313,45 @@ static bool accept_now(struct driver *d, struct arrival *a, struct wire *w)
     return true;
 }
 
+/* The flow of a message that came for a wire. False: it is over. */
+static bool find_flow(struct driver *d, struct arrival *a, struct wire *w)
+{
+    if (!w || !w->flow || !world_flow_alive(d->world, w->flow)) return false;
+    a->event.flow = w->flow;
+    a->event.self = world_flow(d->world, w->flow).owner;
+    return true;
+}
+
+/* What became of the request that a flow was opened with, when it never came to its peer. */
+static void count_returned(struct driver *d, const struct arrival *a, struct wire *w)
+{
+    struct msg opened = {.kind = w->opened_kind};
+
+    if (a->event.msg.type != MSG_RESET) return;
+    if (a->event.msg.a == RESET_REFUSED || a->event.msg.a == RESET_UNREACHABLE)
+        count_flow(d, a->event.self, &opened, FLOW_RETURNED);
+}
+
+static bool from_disk(const struct driver *d, const struct arrival *a)
+{
+    return a->event.flow && ADDR_ROLE(world_flow(d->world, a->event.flow).peer) == ROLE_DISK;
+}
+
 /* Resolves what an arrival means now. False: nobody wants it any more. */
 static bool resolve(struct driver *d, struct arrival *a)
 {
     struct wire *w;
+    bool wanted;
 
-    if (a->event.type != EVENT_MSG) return world_has(d->world, a->event.self);
+    if (a->event.type != EVENT_MSG) return !d->ended && world_has(d->world, a->event.self);
     w = wire_get(d, a->wire);
-    if (!w) return false;
-    if (a->accept) return accept_now(d, a, w);
-    if (!w->flow || !world_flow_alive(d->world, w->flow)) return false;
-    a->event.flow = w->flow;
-    a->event.self = world_flow(d->world, w->flow).owner;
-    count_flow(d, a->event.self, &a->event.msg, FLOW_DECODED);
-    return true;
+    wanted = a->accept ? !d->ended && w && accept_now(d, a, w) : find_flow(d, a, w) && !d->ended;
+    /* A message for a flow that is over has no owner any more: any recorder of this process counts it. */
+    if (!from_disk(d, a))
+        count_flow(d, a->event.self ? a->event.self : d->any, &a->event.msg,
+                   wanted ? FLOW_DECODED : FLOW_CUT);
+    if (wanted && !a->accept) count_returned(d, a, w);
+    return wanted;
 }
 
 /* Moves up to a turn's worth of the inbox into the batch. */
@@ -344,7 +382,7 @@ static void turn(struct driver *d)
 {
     nsec_t now = driver_now(d);
 
-    queue_due_timers(d, now);
+    if (!d->ended) queue_due_timers(d, now);
     gather(d);
     if (d->opts.on_turn && d->batch.len) d->opts.on_turn(d->opts.user, now, d->batch.items, d->batch.len);
     d->effects.count = 0;
@@ -358,7 +396,7 @@ static void turn(struct driver *d)
     for (size_t i = 0; i < d->effects.count; i++) perform(d, &d->effects.items[i]);
     world_settle(d->world, on_over, d);
     if (d->inbox.len > d->inbox_done) wake(d);
-    arm_timer(d, now);
+    if (!d->ended) arm_timer(d, now);
 }
 
 static void on_turn_event(evutil_socket_t fd, short what, void *arg)
@@ -375,12 +413,21 @@ void driver_settle(struct driver *d)
 /* Components
  * ------------------------------------------------------------------------------------------------- */
 
+void driver_end(struct driver *d)
+{
+    driver_tell_all(d, EVENT_END);
+    driver_settle(d);
+    d->ended = true;
+}
+
 int driver_attach(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
 {
     int r = world_add(d->world, self, recorder, incarnation);
 
-    if (r == 0) d->recorders[ADDR_ROLE(self)][ADDR_ORDINAL(self)] = recorder;
-    return r;
+    if (r < 0) return r;
+    d->recorders[ADDR_ROLE(self)][ADDR_ORDINAL(self)] = recorder;
+    d->any = self;
+    return 0;
 }
 
 int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
@@ -461,14 +508,8 @@ int driver_new(const struct driver_options *opts, struct driver **ret)
 void driver_free(struct driver *d)
 {
     if (!d) return;
-    if (d->world) {
-        for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
-            for (uint32_t i = 0; d->recorders[role] && i < plan_instances(d->opts.plan, role); i++) {
-                if (world_has(d->world, ADDR(role, i))) world_drop_flows(d->world, ADDR(role, i));
-            }
-        }
-        world_settle(d->world, on_over, d);
-    }
+    /* Also those whose flow waits for its first turn. */
+    slab_for_each(slot, &d->wires) wire_over(d, wire_get(d, slot));
     world_free(d->world);
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
         free(d->recorders[role]);

@@ -40,6 +40,7 @@ struct wire {
     const struct wire_ops *ops;
     struct driver *driver;
     uint32_t slot, flow; /* the driver's own */
+    uint16_t opened_kind;
 };
 
 /* Opens flows from one role to another. */
@@ -76,8 +77,9 @@ void driver_free(struct driver *d);
 /* Makes a component and queues its EVENT_START. Errors of world_add(). */
 int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation);
 
-/* Makes a component without its EVENT_START: its state is about to be rebuilt in driver_world() from a journal, with nothing
- * performed; driver_recover() then drops the flows that the journal made and queues EVENT_RECOVERED. */
+/* Makes a component without its EVENT_START: its state is about to be rebuilt in driver_world() from a
+ * journal, with nothing performed; driver_recover() then drops the flows that the journal made and queues
+ * EVENT_RECOVERED. */
 int driver_attach(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation);
 int driver_recover(struct driver *d, addr_t self);
 
@@ -89,6 +91,10 @@ void driver_tell_all(struct driver *d, enum event_type type);
 
 /* Runs pending turns now until nothing is queued (used at the end: EVENT_END). */
 void driver_settle(struct driver *d);
+
+/* The end of the run: every component closes its books (EVENT_END). What still comes is counted as cut off,
+ * and nothing more is handed over. */
+void driver_end(struct driver *d);
 
 void driver_set_dialer(struct driver *d, enum role from, enum role to, struct dialer *dialer);
 

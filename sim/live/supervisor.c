@@ -23,6 +23,7 @@
 /* How long a child may take to listen, to close its books, to leave. */
 static const nsec_t patience_ns = 20 * NSEC_PER_S;
 static const nsec_t exit_patience_ns = 3 * NSEC_PER_S;
+static const nsec_t late_ns = 100 * NSEC_PER_MS;
 /* The clock starts a moment after everybody was told, so that time 0 has not passed when they hear it. */
 static const nsec_t head_start_ns = 20 * NSEC_PER_MS;
 
@@ -48,7 +49,7 @@ struct supervisor {
     struct str *error;
     struct running *children;
     struct pollfd *fds; /* one for each child, and the signals' */
-    uint32_t restarts; /* so far: the incarnation of what is started next, unique in the run */
+    uint32_t restarts;  /* so far: the incarnation of what is started next, unique in the run */
     VEC(struct recorder *) recorders;
     VEC(struct action) actions;
     size_t next_action, recorder_bytes;
@@ -166,7 +167,6 @@ static void child_start(struct supervisor *s, struct running *c)
     }
     c->fd = fds[0];
     c->state = CHILD_STARTING;
-
 }
 
 static bool keeps_state(const struct supervisor *s, const struct running *c)
@@ -459,6 +459,8 @@ static void end_all(struct supervisor *s)
     if (s->running) {
         tell_all(s, "end");
         if (!s->failure) await_all(s, CHILD_ENDED, "done with its books");
+        /* What is still on its way arrives, and is counted. */
+        wait_until(s, clock_ns(CLOCK_MONOTONIC) + late_ns);
     }
     tell_all(s, "exit");
     until = clock_ns(CLOCK_MONOTONIC) + exit_patience_ns;
