@@ -219,8 +219,9 @@ int result_read(const char *path, struct result **ret_result, struct report_erro
 bool result_met(const struct result *result);
 
 /*
- * The exit code for results together: 4 if a ledger is unbalanced, else 3 if one is invalid, else 1 if an
- * objective of one that is not informational is missed, else 0. 130 (interrupted) is the caller's.
+ * The exit code for results together: 4 if a ledger or the flows are unbalanced, else 3 if one is invalid,
+ * else 1 if an objective of one that is not informational is missed, else 0. 130 (interrupted) is the
+ * caller's.
  */
 int results_exit_code(const struct result *const *results, size_t count);
 

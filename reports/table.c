@@ -243,8 +243,8 @@ static void cost(struct page *p)
         str_putc(p->out, '\n');
     }
     if (!r->flows_balanced)
-        str_puts(p->out,
-                 "\n  warning: flows do not balance (emitted = decoded + returned + cut); see result.json\n");
+        str_puts(p->out, "\n  BROKEN: messages were lost or doubled (emitted = decoded + returned + cut); "
+                         "see flows in result.json\n");
 }
 
 int table_result(const struct result *result, const struct table_options *options, struct str *out)
