@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "mock-mcp/config.h"
 #include "mock-mcp/mcp_server.h"
@@ -16,8 +17,10 @@ enum {
     EXIT_USAGE = 2,
     EXIT_BROKEN = 4,
     FLOWS_MAX = 1 << 18,
-    STOP_LOOKS = 40, /* after a signal: calls under way get so many looks … */
+    STOP_LOOKS = 30, /* after a signal: calls under way get so many looks, … */
     STOP_LOOK_MS = 20,
+    FLUSH_LOOKS = 20, /* … and what was answered last as many to reach its client */
+    FLUSH_LOOK_MS = 10,
     HELP_MAX = 16 * 1024,
 };
 
@@ -152,6 +155,13 @@ static void print_ready(const struct mock *m, const char *listen)
     fflush(stdout);
 }
 
+/* Closed connections still send what is queued, and wait for the client's end. */
+static void flush(struct event_base *base)
+{
+    for (int i = 0; i < FLUSH_LOOKS && event_base_loop(base, EVLOOP_NONBLOCK) == 0; i++)
+        usleep(FLUSH_LOOK_MS * 1000);
+}
+
 static void mock_deinit(struct mock *m)
 {
     if (m->driver) driver_tell_all(m->driver, EVENT_END);
@@ -163,6 +173,7 @@ static void mock_deinit(struct mock *m)
         if (m->signals[i]) event_free(m->signals[i]);
     }
     if (m->look) event_free(m->look);
+    if (m->base) flush(m->base);
     if (m->base) event_base_free(m->base);
 }
 

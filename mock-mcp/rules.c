@@ -231,11 +231,15 @@ static int check_claim(unsigned revisions, const struct http_head *head, const s
 
 /* --- the era with sessions --- */
 
+/* What a request without the header is taken for, by the specification: so it may as well say it. */
+#define ASSUMED_REVISION "2025-03-26"
+
 static int check_legacy_version(unsigned revisions, const char *header, struct rpc_error *ret_error)
 {
     char list[MCP_REVISION_COUNT * 16] = "";
 
-    if (!header || mcp_revision_find(revisions & MCP_REVISIONS_LEGACY, header) >= 0) return 0;
+    if (!header || strcmp(header, ASSUMED_REVISION) == 0) return 0;
+    if (mcp_revision_find(revisions & MCP_REVISIONS_LEGACY, header) >= 0) return 0;
     for (int i = 0; i < MCP_REVISION_COUNT; i++) {
         if (!(revisions & 1u << i)) continue;
         if (*list) strcat(list, ", ");

@@ -348,6 +348,9 @@ START_TEST(a_session_lives_and_ends)
     snprintf(wrong, sizeof wrong, "%sMCP-Protocol-Version: 2024-01-01\r\n", session);
     r = ask_in(wrong, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");
     mcp_response_check(&r, "version", 400, RPC_SERVER_ERROR);
+    snprintf(wrong, sizeof wrong, "%sMCP-Protocol-Version: 2025-03-26\r\n", session);
+    r = ask_in(wrong, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");
+    mcp_response_check(&r, "assumed version", 200, 0);
     snprintf(wrong, sizeof wrong, "%s", session);
     wrong[strlen(wrong) - 3] ^= 1;
     r = ask_in(wrong, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");

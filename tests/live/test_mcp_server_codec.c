@@ -251,8 +251,7 @@ END_TEST
 /* --- the scanner against jansson --- */
 
 static const char *const seeds[] = {
-    "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"a\\n\\\"\"}],"
-    "\"n\":-1.5e+10}}",
+    "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{\"content\":[{\"text\":\"a\\n\\\"\"}],\"n\":-1.5e+10}}",
     "[1,2.0,[],{},{\"a\":[true,false,null]},0,-0,\"\\t\"]",
     "  {\"a\" : 1 , \"b\":[ ] }  ",
 };
