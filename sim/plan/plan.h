@@ -2,7 +2,8 @@
  * The immutable plan: everything that a run may know, resolved from a scenario, one deployment, a seed and a
  * replicate. Plain data, no pointers out of it but its own arrays; nothing here changes after plan_load().
  *
- * Units stand last in a name. Times are relative to the start of the run. Probabilities are parts per million.
+ * Units stand last in a name. Times are relative to the start of the run. Probabilities are parts per
+ * million.
  */
 #pragma once
 
@@ -33,7 +34,8 @@ typedef uint32_t addr_t;
 #define ADDR_ROLE(addr)     ((enum role)((addr) >> 24))
 #define ADDR_ORDINAL(addr)  ((uint32_t)(addr)&0xffffffu)
 
-/* Load ------------------------------------------------------------------------------------------------------ */
+/* Load ------------------------------------------------------------------------------------------------------
+ */
 
 enum arrival_process {
     ARRIVAL_CONSTANT, /* open model, evenly spaced */
@@ -54,11 +56,11 @@ struct plan_load {
     uint32_t script;         /* index into scripts */
     struct rate_knot *knots; /* open models: at least one; a constant rate is one knot */
     uint32_t knot_count;
-    uint32_t users;          /* closed model */
-    struct dist think_ns;    /* closed model: between one user's sessions */
-    uint64_t sessions;       /* AT_ONCE: how many; otherwise a limit, 0 = none but the duration */
-    nsec_t start_ns;         /* first arrival not before */
-    nsec_t patience_ns;      /* a session not over after this is given up (lost); never 0 */
+    uint32_t users;       /* closed model */
+    struct dist think_ns; /* closed model: between one user's sessions */
+    uint64_t sessions;    /* AT_ONCE: how many; otherwise a limit, 0 = none but the duration */
+    nsec_t start_ns;      /* first arrival not before */
+    nsec_t patience_ns;   /* a session not over after this is given up (lost); never 0 */
 };
 
 /* What a call does. */
@@ -70,9 +72,9 @@ enum tool {
 };
 
 struct plan_call {
-    enum tool tool;          /* BASH or MCP; READ: read the step before's spilled outputs back in pieces */
-    uint32_t count;          /* so many in parallel, >= 1 */
-    uint32_t mcp;            /* MCP: index into mcp servers */
+    enum tool tool;           /* BASH or MCP; READ: read the step before's spilled outputs back in pieces */
+    uint32_t count;           /* so many in parallel, >= 1 */
+    uint32_t mcp;             /* MCP: index into mcp servers */
     struct dist execution_ns; /* BASH: time in the sandbox; MCP: ignored (the server's service time counts) */
     struct dist output_chars; /* BASH: characters of output; MCP: overrides the server's when output_given */
     bool output_given;
@@ -103,21 +105,22 @@ struct plan_script {
 
 /* Retry, as the orchestrator's MCP client does it. */
 struct plan_retry {
-    uint32_t attempts_max; /* 1 = never again */
-    nsec_t base_ns, cap_ns; /* wait before retry n (from 0): uniform in [0, min(cap, base·2^n)] or exactly the cap
-                               when jitter is off; a retry-after of the peer is a lower bound */
+    uint32_t attempts_max;  /* 1 = never again */
+    nsec_t base_ns, cap_ns; /* wait before retry n (from 0): uniform in [0, min(cap, base·2^n)] or exactly the
+                               cap when jitter is off; a retry-after of the peer is a lower bound */
     bool jitter;
     bool on_reset, on_status_5xx, on_status_429, on_timeout;
 };
 
-/* Orchestrator ---------------------------------------------------------------------------------------------- */
+/* Orchestrator ----------------------------------------------------------------------------------------------
+ */
 
 struct plan_orchestrator {
-    bool durable;              /* sessions and the queue survive a kill */
-    nsec_t lease_ttl_ns;       /* default lease of a work item */
+    bool durable;        /* sessions and the queue survive a kill */
+    nsec_t lease_ttl_ns; /* default lease of a work item */
     nsec_t lease_ttl_max_ns;
-    nsec_t reclaim_ns;         /* default for claimed-but-not-acknowledged */
-    nsec_t dormant_ns;         /* an idle session whose item ended gets a new item with its next message */
+    nsec_t reclaim_ns; /* default for claimed-but-not-acknowledged */
+    nsec_t dormant_ns; /* an idle session whose item ended gets a new item with its next message */
     uint32_t sessions_max;
     uint64_t spill_threshold_chars; /* an output above is spilled to a file */
     uint32_t preview_chars;
@@ -127,38 +130,40 @@ struct plan_orchestrator {
     struct plan_retry mcp_retry;
     uint32_t mcp_streams_max;  /* tunnel streams kept for each (tunnel, MCP server) */
     nsec_t mcp_stream_idle_ns; /* an idle tunnel stream is closed after this */
-    uint32_t mcp_queue_max;    /* calls waiting for a tunnel stream, for each (tunnel, server); beyond: shed */
+    uint32_t mcp_queue_max; /* calls waiting for a tunnel stream, for each (tunnel, server); beyond: shed */
     uint32_t stream_buffer_events; /* an event stream further behind than this is dropped (laggard) */
-    bool mcp_direct;           /* deployment without tunnels: MCP servers are reached directly */
+    bool mcp_direct;               /* deployment without tunnels: MCP servers are reached directly */
 };
 
-/* Tunnels --------------------------------------------------------------------------------------------------- */
+/* Tunnels ---------------------------------------------------------------------------------------------------
+ */
 
 /* Connector back-off; defaults are cloudflared's, wire notes connector-behaviour. */
 struct plan_backoff {
-    nsec_t connection_base_ns; /* first stage, 1 s */
+    nsec_t connection_base_ns;        /* first stage, 1 s */
     uint32_t connection_max_exponent; /* 5: cap 32 s */
-    nsec_t supervisor_base_ns; /* second stage, shared timer, 10 s */
+    nsec_t supervisor_base_ns;        /* second stage, shared timer, 10 s */
     uint32_t supervisor_max_exponent;
-    bool jitter;               /* full jitter: uniform in [0, base·2^n) */
+    bool jitter; /* full jitter: uniform in [0, base·2^n) */
 };
 
 struct plan_tunnels {
     uint32_t count;
-    uint32_t replicas;        /* connectors for each tunnel */
-    uint32_t connections;     /* for each connector */
-    nsec_t spacing_ns;        /* between the first dials of connections 1, 2, … */
+    uint32_t replicas;    /* connectors for each tunnel */
+    uint32_t connections; /* for each connector */
+    nsec_t spacing_ns;    /* between the first dials of connections 1, 2, … */
     nsec_t dial_timeout_ns;
     nsec_t register_timeout_ns;
-    nsec_t grace_ns;          /* drain */
-    uint32_t streams_max;     /* at once on one connection */
+    nsec_t grace_ns;      /* drain */
+    uint32_t streams_max; /* at once on one connection */
     struct plan_backoff backoff;
-    const char *domain;       /* tunnel k is t<k>.<domain>; a host is <mcp name>.t<k>.<domain> */
-    nsec_t edge_detect_ns;    /* the edge's (and the connector's) ping time-out for a silent peer; 0 = never */
+    const char *domain;    /* tunnel k is t<k>.<domain>; a host is <mcp name>.t<k>.<domain> */
+    nsec_t edge_detect_ns; /* the edge's (and the connector's) ping time-out for a silent peer; 0 = never */
     uint32_t upstream_connections_max; /* proxy to one MCP server */
 };
 
-/* MCP servers ----------------------------------------------------------------------------------------------- */
+/* MCP servers -----------------------------------------------------------------------------------------------
+ */
 
 struct plan_mcp {
     const char *name;
@@ -169,38 +174,40 @@ struct plan_mcp {
     uint32_t error_ppm;   /* calls answered with 500 */
 };
 
-/* Sandboxes ------------------------------------------------------------------------------------------------- */
+/* Sandboxes -------------------------------------------------------------------------------------------------
+ */
 
 enum sandbox_scope { SANDBOX_PER_SESSION, SANDBOX_PER_CALL };
 enum limit_policy { LIMIT_QUEUE, LIMIT_SHED };
 
 struct plan_runner {
     const char *name;
-    uint32_t instances;     /* runner components */
-    uint32_t workers;       /* in each: sessions served at once */
-    nsec_t poll_block_ns;   /* 1–999 ms */
+    uint32_t instances;                          /* runner components */
+    uint32_t workers;                            /* in each: sessions served at once */
+    nsec_t poll_block_ns;                        /* 1–999 ms */
     nsec_t poll_pause_min_ns, poll_pause_max_ns; /* after an empty poll, uniform */
-    nsec_t max_idle_ns;     /* after end_turn, before the item is stopped */
+    nsec_t max_idle_ns;                          /* after end_turn, before the item is stopped */
     nsec_t tool_timeout_ns;
     enum sandbox_scope scope;
-    const char *provider;   /* name, for the report */
+    const char *provider; /* name, for the report */
     const char *regime;
     struct dist cold_start_ns;
-    struct dist warm_start_ns; /* used when a warm sandbox is at hand */
-    uint32_t prewarmed;     /* sandboxes ready when the run starts, and kept ready (refilled) */
-    uint32_t warm_max;      /* used sandboxes kept for reuse after release */
-    nsec_t warm_keep_ns;    /* … for so long */
-    uint32_t parallel_per_agent; /* sandboxes at once for one session; 0 = no limit */
+    struct dist warm_start_ns;    /* used when a warm sandbox is at hand */
+    uint32_t prewarmed;           /* sandboxes ready when the run starts, and kept ready (refilled) */
+    uint32_t warm_max;            /* used sandboxes kept for reuse after release */
+    nsec_t warm_keep_ns;          /* … for so long */
+    uint32_t parallel_per_agent;  /* sandboxes at once for one session; 0 = no limit */
     uint32_t parallel_per_tenant; /* for one runner component; 0 = no limit */
     enum limit_policy on_limit;
     uint32_t limit_queue_max;
-    nsec_t snapshot_ns;     /* taken when a session's sandbox is released; 0 = none */
+    nsec_t snapshot_ns;         /* taken when a session's sandbox is released; 0 = none */
     struct dist spill_write_ns; /* virtual time only: the file system's time for one spilled output */
     struct dist spill_read_ns;  /* virtual time only: for one piece */
     uint64_t price_nanodollars_per_sandbox_second; /* 0 = not given */
 };
 
-/* Links and hosts ------------------------------------------------------------------------------------------- */
+/* Links and hosts -------------------------------------------------------------------------------------------
+ */
 
 enum link_id {
     LINK_CLIENT_ORCHESTRATOR,
@@ -214,40 +221,41 @@ enum link_id {
 };
 
 struct plan_link {
-    struct dist latency_ns;      /* one way */
-    uint64_t bytes_per_second;   /* 0 = unlimited */
-    uint32_t dial_round_trips;   /* TCP, TLS, upgrade: before the first message of a new connection can leave */
+    struct dist latency_ns;    /* one way */
+    uint64_t bytes_per_second; /* 0 = unlimited */
+    uint32_t dial_round_trips; /* TCP, TLS, upgrade: before the first message of a new connection can leave */
     nsec_t dial_cpu_client_ns, dial_cpu_server_ns;
     nsec_t dial_timeout_ns;
-    bool keep_alive;             /* an idle connection is used again (the most recently used first) */
+    bool keep_alive; /* an idle connection is used again (the most recently used first) */
     nsec_t keep_alive_idle_ns;
 };
 
 /* CPU of one component's host, virtual time only. */
 struct plan_host {
-    uint32_t cores;        /* 0 = infinitely fast */
-    nsec_t message_ns;     /* cost of each message delivered */
-    nsec_t kilobyte_ns;    /* and of each 1024 bytes of it */
+    uint32_t cores;     /* 0 = infinitely fast */
+    nsec_t message_ns;  /* cost of each message delivered */
+    nsec_t kilobyte_ns; /* and of each 1024 bytes of it */
 };
 
-/* Faults ---------------------------------------------------------------------------------------------------- */
+/* Faults ----------------------------------------------------------------------------------------------------
+ */
 
 enum fault_kind {
-    FAULT_KILL,        /* target loses everything it does not keep durably; back after `for_ns` (0: never) */
-    FAULT_LINK_CUT,    /* every connection on the link is reset, dials are refused, for `for_ns` */
-    FAULT_LINK_STALL,  /* nothing moves, connections stay, for `for_ns`; then everything arrives */
+    FAULT_KILL,       /* target loses everything it does not keep durably; back after `for_ns` (0: never) */
+    FAULT_LINK_CUT,   /* every connection on the link is reset, dials are refused, for `for_ns` */
+    FAULT_LINK_STALL, /* nothing moves, connections stay, for `for_ns`; then everything arrives */
     FAULT_LINK_HALF_OPEN, /* what the dialed side sends vanishes for `for_ns` */
-    FAULT_LINK_DELAY,  /* `delay_ns` more, one way, for `for_ns` */
-    FAULT_LINK_RATE,   /* `bytes_per_second` for `for_ns` */
-    FAULT_ANSWER,      /* target answers `share_ppm` of requests with `status` (and retry-after) for `for_ns` */
-    FAULT_WORKER_CRASH,/* the next `count` workers of the runner that acknowledge an item vanish */
+    FAULT_LINK_DELAY,     /* `delay_ns` more, one way, for `for_ns` */
+    FAULT_LINK_RATE,      /* `bytes_per_second` for `for_ns` */
+    FAULT_ANSWER, /* target answers `share_ppm` of requests with `status` (and retry-after) for `for_ns` */
+    FAULT_WORKER_CRASH, /* the next `count` workers of the runner that acknowledge an item vanish */
 };
 
 struct plan_fault {
     enum fault_kind kind;
     nsec_t at_ns, for_ns;
-    addr_t target;            /* component; for link faults: the instance of the link's first-named role or 0 = all */
-    bool all_instances;       /* target names a role: every instance of it */
+    addr_t target; /* component; for link faults: the instance of the link's first-named role or 0 = all */
+    bool all_instances; /* target names a role: every instance of it */
     enum link_id link;
     nsec_t delay_ns;
     uint64_t bytes_per_second;
@@ -256,24 +264,28 @@ struct plan_fault {
     uint32_t count;
 };
 
-/* Objectives ------------------------------------------------------------------------------------------------ */
+/* Objectives ------------------------------------------------------------------------------------------------
+ */
 
 enum objective_fn {
     OBJECTIVE_QUANTILE, /* p50(metric), p99.9(metric): quantile_ppm */
-    OBJECTIVE_MEAN, OBJECTIVE_MAX, OBJECTIVE_MIN,
-    OBJECTIVE_COUNT,    /* count(metric) or count(account.end) or count(counter) */
-    OBJECTIVE_RATE,     /* count per second of the planned duration */
-    OBJECTIVE_RATIO,    /* ratio(account.end): ends / opened, in ppm */
+    OBJECTIVE_MEAN,
+    OBJECTIVE_MAX,
+    OBJECTIVE_MIN,
+    OBJECTIVE_COUNT, /* count(metric) or count(account.end) or count(counter) */
+    OBJECTIVE_RATE,  /* count per second of the planned duration */
+    OBJECTIVE_RATIO, /* ratio(account.end): ends / opened, in ppm */
 };
 enum objective_cmp { CMP_LT, CMP_LE, CMP_EQ, CMP_NE, CMP_GE, CMP_GT };
 
 struct plan_objective {
-    const char *expr;         /* as written */
+    const char *expr; /* as written */
     enum objective_fn fn;
     uint32_t quantile_ppm;
-    const char *subject;      /* metric, account.end or counter name: resolved by reports/, checked by the parser */
+    const char
+        *subject; /* metric, account.end or counter name: resolved by reports/, checked by the parser */
     enum objective_cmp cmp;
-    uint64_t value;           /* ns, count, per hour (RATE) or ppm (RATIO) */
+    uint64_t value; /* ns, count, per hour (RATE) or ppm (RATIO) */
 };
 
 /* Processes of a live run. */
@@ -281,7 +293,7 @@ struct plan_live {
     uint32_t gateway_processes; /* tunnels are spread over so many gateway processes; 0 = one each */
     uint32_t mcp_processes;     /* 0 = one each */
     uint32_t runner_processes;
-    bool relay_links;           /* put a relay on links with latency, rate or a fault (always when a fault needs it) */
+    bool relay_links; /* put a relay on links with latency, rate or a fault (always when a fault needs it) */
 };
 
 struct plan {
@@ -308,17 +320,18 @@ struct plan {
     struct plan_objective *objectives;
     uint32_t objective_count;
     struct plan_live live;
-    uint32_t spans_max;         /* marks kept; calls are sampled by hash above it */
+    uint32_t spans_max; /* marks kept; calls are sampled by hash above it */
     uint32_t span_sample_every;
     const char *document, *resolved; /* see plan_document() and plan_resolved() in parse.h */
-    struct plan_arena *arena;   /* owns every array and string above */
+    struct plan_arena *arena;        /* owns every array and string above */
 };
 
 /* Frees a plan and all it owns; NULL is allowed. */
 void plan_free(struct plan *plan);
 
-/* Components of a role: how many instances the plan has (ROLE_CLIENT, ORCHESTRATOR, EDGE: 1; CONNECTOR: tunnels ×
- * replicas; PROXY the same; RUNNER: sum of instances; MCP: mcp_count). With mcp_direct no EDGE, CONNECTOR, PROXY. */
+/* Components of a role: how many instances the plan has (ROLE_CLIENT, ORCHESTRATOR, EDGE: 1; CONNECTOR:
+ * tunnels × replicas; PROXY the same; RUNNER: sum of instances; MCP: mcp_count). With mcp_direct no EDGE,
+ * CONNECTOR, PROXY. */
 uint32_t plan_instances(const struct plan *plan, enum role role);
 
 /* "orchestrator", "mcp", …; "none" for ROLE_NONE. */
@@ -331,5 +344,6 @@ int plan_link_between(enum role from, enum role to, enum link_id *ret_link, bool
 /* The pool that runner component `ordinal` belongs to. */
 const struct plan_runner *plan_runner_of(const struct plan *plan, uint32_t ordinal, uint32_t *ret_pool);
 
-/* The FAULT_ANSWER in force for `target` at `now`, or NULL: a pure function of time, the same in every process. */
+/* The FAULT_ANSWER in force for `target` at `now`, or NULL: a pure function of time, the same in every
+ * process. */
 const struct plan_fault *plan_answer_fault(const struct plan *plan, addr_t target, nsec_t now);

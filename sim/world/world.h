@@ -96,7 +96,7 @@ struct flow_view {
     uint32_t via, tag;
     uint32_t user; /* the driver's word */
     bool over;     /* no event may be handed to it any more */
-    bool held;   /* a driver holds it */
+    bool held;     /* a driver holds it */
     bool opened;   /* the owner opened it (otherwise: accepted) */
 };
 /* Whether the id still names an end and events may be handed to it. */

@@ -124,8 +124,8 @@ END_TEST
 START_TEST(test_deployment_merge)
 {
     CLEANUP(plan_free_p)
-    struct plan *first = load_small(NULL, NULL, 0),
-                *x = load_small("x", NULL, 0), *y = load_small("y", NULL, 0);
+    struct plan *first = load_small(NULL, NULL, 0), *x = load_small("x", NULL, 0),
+                *y = load_small("y", NULL, 0);
 
     ck_assert_str_eq(first->deployment, "x");
     ck_assert_uint_eq(x->tunnels.count, 2);
