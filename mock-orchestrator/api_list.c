@@ -1,5 +1,5 @@
 /* A session's history, written as fast as the client takes it. */
-#include <string.h>
+#include <errno.h>
 
 #include "mock-orchestrator/api_server_state.h"
 
@@ -10,18 +10,26 @@ static void want_type(void *user, const char *value)
     c->kinds |= UINT64_C(1) << api_event_kind_of(value);
 }
 
-/* `created_at[gt]` and its like. */
+static const char *const time_bounds[] = {"created_at[gt]", "created_at[gte]", "created_at[lt]",
+                                          "created_at[lte]"};
+
+/* The moment of such a bound: 1, or 0 where it is not there; -EINVAL: it is no time. */
+static int time_bound(struct call *c, int which, nsec_t *ret)
+{
+    char text[64];
+    int len = http_exchange_query(c->x, time_bounds[which], text, sizeof text);
+
+    if (len == -ENOENT) return 0;
+    *ret = len < 0 ? 0 : api_time_read(c->s->driver, text);
+    return *ret ? 1 : -EINVAL;
+}
+
 static bool in_time(struct call *c, nsec_t at)
 {
-    static const char *const names[] = {"created_at[gt]", "created_at[gte]", "created_at[lt]",
-                                        "created_at[lte]"};
-    char text[64];
-
     for (int i = 0; i < 4; i++) {
         nsec_t bound;
 
-        if (http_exchange_query(c->x, names[i], text, sizeof text) < 0) continue;
-        bound = api_time_read(c->s->driver, text);
+        if (time_bound(c, i, &bound) <= 0) continue;
         if ((i == 0 && at <= bound) || (i == 1 && at < bound) || (i == 2 && at >= bound) ||
             (i == 3 && at > bound))
             return false;
@@ -94,7 +102,16 @@ void serve_events_list(struct call *c)
 {
     if (!call_paging(c, LIST_LIMIT_MAX, false)) return;
     call_query_each(c, "types[]", want_type, c);
-    c->by_time = strstr(http_exchange_head(c->x)->query, "created_at") != NULL;
+    for (int i = 0; i < 4; i++) {
+        nsec_t bound;
+        int r = time_bound(c, i, &bound);
+
+        if (r < 0) {
+            call_fail(c, 400, "%s: a time of RFC 3339", time_bounds[i]);
+            return;
+        }
+        c->by_time |= r > 0;
+    }
     call_ask(c,
              (struct msg){
                  .kind = M_EVENTS_LIST, .a = c->session, .b = c->cursor, .c = c->limit, .d = c->newest_first},

@@ -114,8 +114,7 @@ bool api_time_parse(const char *text, uint64_t *ret_wall_ns)
     if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
         return false;
     s = days_of(year, month, day) * (int64_t)DAY_S + hour * 3600 + minute * 60 + second - zone;
-    /* The last second that nanoseconds since 1970 can name is in 2554. */
-    if (s < 0 || (uint64_t)s >= UINT64_MAX / NSEC_PER_S) return false;
-    *ret_wall_ns = (uint64_t)s * NSEC_PER_S + fraction;
+    if (s < 0) return false;
+    *ret_wall_ns = nsec_add(nsec_mul((uint64_t)s, NSEC_PER_S), fraction);
     return true;
 }
