@@ -21,18 +21,18 @@ static const struct command {
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-static void print_help(FILE *f)
+static void print_help(void)
 {
     fputs("usage: windtunnel COMMAND [arguments]\n\n"
           "Simulates and load-tests hybrid AI-agent deployments: one scenario, two clocks.\n\ncommands:\n",
-          f);
-    for (size_t i = 0; i < COMMANDS; i++) fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].about);
+          stdout);
+    for (size_t i = 0; i < COMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].about);
     fputs(
         "\nexit codes: 0 objectives met, 1 an objective missed, 2 bad usage or input, 3 the run is invalid,\n"
         "4 an invariant broke or the program failed, 130 interrupted\n\n"
         "example:\n  windtunnel run scenarios/cold-start.json --clock virtual --deployment all\n"
         "  windtunnel COMMAND --help\n",
-        f);
+        stdout);
 }
 
 static int unknown(const char *name)
@@ -49,11 +49,11 @@ static int unknown(const char *name)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        print_help(stderr);
+        fputs("usage: windtunnel COMMAND [arguments]; windtunnel --help lists the commands\n", stderr);
         return EXIT_BAD_INPUT;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(stdout);
+        print_help();
         return EXIT_MET;
     }
     if (strcmp(argv[1], "--version") == 0) {

@@ -38,13 +38,14 @@ static bool on_interval(void *user, nsec_t now, const struct recorder *const *re
 
 static int prepare(struct live_run *run, struct layout **layout, char failure[512])
 {
+    const char *tmpdir = getenv("TMPDIR"), *base = tmpdir && tmpdir[0] ? tmpdir : "/tmp";
     int r = layout_new(run->plan, (unsigned)getpid(), layout);
 
-    snprintf(run->directory, sizeof run->directory, "/tmp/windtunnel-XXXXXX");
+    snprintf(run->directory, sizeof run->directory, "%s/windtunnel-XXXXXX", base);
     if (r == 0 && !mkdtemp(run->directory)) {
         r = -errno;
         run->directory[0] = '\0';
-        snprintf(failure, 512, "/tmp: no folder can be made for the run: %s", strerror(-r));
+        snprintf(failure, 512, "%s: no folder can be made for the run: %s", base, strerror(-r));
     }
     if (r == 0 && run->flight && mkdir(run->flight, 0777) < 0 && errno != EEXIST) {
         r = -errno;

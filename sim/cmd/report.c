@@ -16,10 +16,12 @@ static int report_one(const char *dir)
     struct run_file file;
     struct result **results = NULL;
     size_t count = 0;
+    bool read;
     int r;
 
     run_file_init(&file);
     r = run_results_read(dir, &file, &results, &count, &error);
+    read = r == 0;
     for (size_t i = 0; r == 0 && i < count; i++) r = table_result(results[i], &o, &text);
     if (r == 0 && count > 1) r = table_compare((const struct result *const *)results, count, &o, &text);
     if (r == 0) {
@@ -33,7 +35,7 @@ static int report_one(const char *dir)
     results_free(results, count);
     run_file_deinit(&file);
     str_deinit(&text);
-    return r == 0 ? EXIT_MET : r > 0 ? EXIT_BAD_INPUT : EXIT_BROKEN;
+    return r == 0 ? EXIT_MET : read ? EXIT_BROKEN : EXIT_BAD_INPUT;
 }
 
 int command_report(int argc, char **argv)

@@ -36,7 +36,7 @@ struct session {
     enum progress_mode progress;
     struct run_file file;
     VEC(struct result *) results;
-    bool interrupted, failed;
+    bool interrupted, unwritable;
     /* Of the run under way: */
     const struct plan *plan;
     struct progress_figures figures;
@@ -94,10 +94,8 @@ static uint64_t ended(const struct ledger *l, enum account a, uint64_t *ret_open
     return sum;
 }
 
-static bool on_interval(void *user, nsec_t now, const struct recorder *const *recorders, size_t count)
+static void take_figures(struct session *s, nsec_t now, const struct recorder *const *recorders, size_t count)
 {
-    struct session *s = user;
-
     s->figures.now_ns = now;
     s->figures.sessions_opened = s->figures.sessions_ended = s->figures.calls_ended = 0;
     for (size_t i = 0; i < count; i++) {
@@ -107,6 +105,13 @@ static bool on_interval(void *user, nsec_t now, const struct recorder *const *re
         s->figures.sessions_opened += opened;
         s->figures.calls_ended += ended(recorder_ledger(recorders[i]), ACCOUNT_CALL, &calls);
     }
+}
+
+static bool on_interval(void *user, nsec_t now, const struct recorder *const *recorders, size_t count)
+{
+    struct session *s = user;
+
+    take_figures(s, now, recorders, count);
     show_progress(s, false);
     return !interrupted;
 }
@@ -115,8 +120,10 @@ static bool on_interval(void *user, nsec_t now, const struct recorder *const *re
  * ---------------------------------------------------------------------------------------------------------
  */
 
-static int tell(const struct report_error *e)
+/* What cannot be written is told once: the next file would fail for the same reason. */
+static int tell(struct session *s, const struct report_error *e)
 {
+    s->unwritable = true;
     fprintf(stderr, "%s\n", e->text);
     return EXIT_BROKEN;
 }
@@ -125,11 +132,11 @@ static int save(struct session *s, const struct run_result *run, struct result *
 {
     struct report_error error;
 
-    if (result_write(result, s->out, &error) != 0) return tell(&error);
-    if (result_write_hlog(result, run, s->out, &error) != 0) return tell(&error);
+    if (result_write(result, s->out, &error) != 0) return tell(s, &error);
+    if (result_write_hlog(result, run, s->out, &error) != 0) return tell(s, &error);
     if (run_file_add(&s->file, result) != 0) return EXIT_BROKEN;
     s->file.interrupted = s->interrupted;
-    if (run_json_write(&s->file, s->out, &error) != 0) return tell(&error);
+    if (run_json_write(&s->file, s->out, &error) != 0) return tell(s, &error);
     return 0;
 }
 
@@ -215,7 +222,7 @@ static int run_one(struct session *s, const char *deployment, uint32_t replicate
     r = measure(s, &m);
     if (m.recorder) {
         s->interrupted |= m.interrupted || interrupted;
-        s->figures.now_ns = m.end_ns;
+        take_figures(s, m.end_ns, (const struct recorder *const *)&m.recorder, 1);
         show_progress(s, true);
         int saved = make_result(s, &m, wall_ns);
         if (r == 0) r = saved;
@@ -243,23 +250,23 @@ static int run_all(struct session *s, char **names, size_t count)
     return r;
 }
 
-static void finish(struct session *s)
+static int finish(struct session *s)
 {
     struct table_options o = {.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
     const struct result *const *results = (const struct result *const *)s->results.items;
     struct str text = STR_INIT(4u << 20);
     struct report_error error;
 
-    if (s->results.len == 0) return;
+    if (s->results.len == 0) return 0;
     if (s->results.len > 1) {
         table_compare(results, s->results.len, &o, &text);
         fputs(str_text(&text), stdout);
     }
     str_deinit(&text);
-    if (html_write(results, s->results.len, s->out, &error) != 0)
-        tell(&error);
-    else
-        printf("report: %s/report.html\n", s->out);
+    if (s->unwritable) return EXIT_BROKEN;
+    if (html_write(results, s->results.len, s->out, &error) != 0) return tell(s, &error);
+    printf("report: %s/report.html\n", s->out);
+    return 0;
 }
 
 static int describe(struct session *s, char **names, size_t count)
@@ -299,6 +306,16 @@ static int check_all(struct session *s, char **names, size_t count)
     return 0;
 }
 
+/* The folder is tried before hours are spent on what could not be kept. */
+static int claim_out(struct session *s)
+{
+    struct report_error error;
+
+    if (run_json_write(&s->file, s->out, &error) == 0) return 0;
+    tell(s, &error);
+    return EXIT_BAD_INPUT;
+}
+
 static int run_session(struct session *s)
 {
     char **names = NULL;
@@ -306,10 +323,16 @@ static int run_session(struct session *s)
     int r = scenario_deployments(&s->scenario, s->args->deployment, &names, &count);
 
     if (r == 0) r = check_all(s, names, count);
+    if (r == 0 && s->args->flight && count * s->args->replicates > 1) {
+        fputs("--flight: keeps the logs of one run; ask for one deployment and one replicate\n", stderr);
+        r = EXIT_BAD_INPUT;
+    }
     if (r == 0) r = describe(s, names, count);
+    if (r == 0) r = claim_out(s);
     if (r == 0) {
         r = run_all(s, names, count);
-        finish(s);
+        int written = finish(s);
+        if (r == 0) r = written;
         int judged = results_exit_code((const struct result *const *)s->results.items, s->results.len);
         if (r == 0 || judged == EXIT_BROKEN) r = judged;
         if (s->interrupted && r != EXIT_BROKEN) r = EXIT_INTERRUPTED;
@@ -351,6 +374,22 @@ static int parse(struct run_args *a, int argc, char **argv, struct cli_list *pos
     return cli_parse(&command, argc, argv, positional);
 }
 
+/* An option that would have no effect is a mistake, better told than passed over. */
+static int refuse_misfits(const struct run_args *a)
+{
+    bool live = strcmp(a->clock, "live") == 0;
+
+    if (a->replicates == 0)
+        fputs("--replicates: \"0\" is no number of repetitions\n", stderr);
+    else if (live && a->verify)
+        fputs("--verify: is for --clock virtual; no two live runs are the same\n", stderr);
+    else if (!live && a->flight)
+        fputs("--flight: is for --clock live; a virtual run is repeated by its seed\n", stderr);
+    else
+        return 0;
+    return EXIT_BAD_INPUT;
+}
+
 int command_run(int argc, char **argv)
 {
     struct run_args args = {.clock = "live", .seed = 1, .replicates = 1};
@@ -360,7 +399,7 @@ int command_run(int argc, char **argv)
     int r = parse(&args, argc, argv, &positional);
 
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
-    if (args.replicates == 0) args.replicates = 1;
+    if ((r = refuse_misfits(&args)) != 0) return r;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     s.scenario = (struct scenario){.path = positional.items[0], .sets = &args.sets, .seed = args.seed};

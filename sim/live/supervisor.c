@@ -195,8 +195,10 @@ static void child_gone(struct supervisor *s, struct running *c, int status)
     if (c->fd >= 0) close(c->fd);
     c->fd = -1;
     c->pid = 0;
-    if (c->state == CHILD_KILLED || c->state == CHILD_ENDED) return;
-    sweep(s, c);
+    if (c->state == CHILD_KILLED) return;
+    /* Its books are closed, but what it did after that is no better for it. */
+    if (c->state == CHILD_ENDED && status == 0) return;
+    if (c->state != CHILD_ENDED) sweep(s, c);
     c->state = CHILD_NONE;
     if (WIFSIGNALED(status))
         fail(s, -ECHILD, "%s: killed by signal %d (%s)", process_of(s, c)->name, WTERMSIG(status),
@@ -473,7 +475,11 @@ static void end_all(struct supervisor *s)
         struct running *c = &s->children[i];
 
         if (!c->pid) continue;
-        if (c->state != CHILD_ENDED) sweep(s, c);
+        if (c->state != CHILD_ENDED)
+            sweep(s, c);
+        else
+            fail(s, -ETIMEDOUT, "%s: has not left after %u s", process_of(s, c)->name,
+                 (unsigned)(exit_patience_ns / NSEC_PER_S));
         c->state = CHILD_KILLED;
         kill(c->pid, SIGKILL);
         waitpid(c->pid, NULL, 0);
