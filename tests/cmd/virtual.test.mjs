@@ -1,0 +1,173 @@
+// Runs in virtual time, from the command line to the files.
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import {
+  CANONICAL, checkResult, folder, lines, oneLine, readHlog, readResult, readRun, resultPath, run, scenario, sets, sleep,
+  start, went, withoutHost,
+} from './support.mjs';
+
+const COLD = scenario('cold-start');
+const virtual = (cwd, name, ...args) => run(['run', scenario(name), '--clock', 'virtual', ...args], { cwd });
+
+for (const name of CANONICAL) {
+  test(`${name}: all deployments, twice the same, another seed another run`, async (t) => {
+    const cwd = folder(t);
+    for (const [out, seed] of [['a', 7], ['b', 7], ['c', 8]])
+      went(await virtual(cwd, name, '--deployment', 'all', '--seed', String(seed), '--out', out), 0);
+    const [a, b, c] = ['a', 'b', 'c'].map((out) => join(cwd, out));
+    const { deployments, results } = readRun(a);
+    const document = JSON.parse(readFileSync(scenario(name), 'utf8'));
+    assert.deepEqual(deployments, Object.keys(document.deployments));
+    assert.deepEqual(results.map((r) => r.deployment), deployments);
+    for (const deployment of deployments) {
+      const result = readResult(a, deployment);
+      checkResult(result);
+      assert.equal(result.valid, true);
+      assert.deepEqual([result.clock, result.seed, result.deployment, result.replicate], ['virtual', 7, deployment, 0]);
+      assert.ok(result.ledger.accounts.session.opened >= 5, 'the load did something');
+      assert.equal(result.informational, document.deployments[deployment].informational ?? false);
+      assert.equal(withoutHost(a, deployment), withoutHost(b, deployment), 'the same seed gives the same bytes');
+      assert.deepEqual(readHlog(a, deployment), readHlog(b, deployment));
+      assert.notEqual(result.digest, readResult(c, deployment).digest);
+      checkResult(readResult(c, deployment));
+    }
+    const arrivals = new Set(deployments.map((d) => readResult(a, d).ledger.accounts.session.opened));
+    assert.equal(arrivals.size, 1, 'deployments under one seed meet the same arrivals');
+  });
+}
+
+test('where the results are and who is who does not get into them', async (t) => {
+  const cwd = folder(t);
+  mkdirSync(join(cwd, 'elsewhere'));
+  went(await virtual(cwd, 'spill-100k'), 0);
+  went(await run(['run', scenario('spill-100k'), '--clock=virtual', '--out=../x'], { cwd: join(cwd, 'elsewhere') }), 0);
+  assert.deepEqual(readdirSync(cwd).sort(), ['elsewhere', 'out', 'x']);
+  const first = join(cwd, 'out', 'spill-100k');
+  assert.deepEqual(readdirSync(first).sort(), ['report.html', 'run.json', 'tunnel']);
+  assert.equal(withoutHost(first, 'tunnel'), withoutHost(join(cwd, 'x'), 'tunnel'));
+});
+
+test('--verify runs it again and agrees', async (t) => {
+  const cwd = folder(t);
+  for (const name of CANONICAL) went(await virtual(cwd, name, '--verify', '--out', name), 0);
+});
+
+test('--replicates: each is a run of its own, the first is that without', async (t) => {
+  const cwd = folder(t);
+  went(await virtual(cwd, 'cold-start', '--replicates', '2', '--out', 'two'), 0);
+  went(await virtual(cwd, 'cold-start', '--out', 'one'), 0);
+  const [two, one] = ['two', 'one'].map((out) => join(cwd, out));
+  assert.deepEqual(readRun(two).results.map((r) => [r.deployment, r.replicate, r.path]),
+    [['modal-cold', 0, 'modal-cold/0/result.json'], ['modal-cold', 1, 'modal-cold/1/result.json']]);
+  const [r0, r1] = [0, 1].map((k) => readResult(two, 'modal-cold', k));
+  for (const r of [r0, r1]) checkResult(r);
+  assert.notEqual(r0.digest, r1.digest);
+  assert.equal(withoutHost(two, 'modal-cold', 0), withoutHost(one, 'modal-cold', 0));
+});
+
+test('--set is told in run.json, and changes the hash of the scenario', async (t) => {
+  const cwd = folder(t);
+  went(await virtual(cwd, 'cold-start', '--set', '/load/agents/rate=2/s', '--out', 'set'), 0);
+  went(await virtual(cwd, 'cold-start', '--out', 'plain'), 0);
+  const [set, plain] = ['set', 'plain'].map((out) => readRun(join(cwd, out)));
+  assert.deepEqual(set.set, ['/load/agents/rate=2/s']);
+  assert.notEqual(set.scenario.sha256, plain.scenario.sha256);
+  assert.equal(readResult(join(cwd, 'set'), 'modal-cold').scenario.sha256, set.scenario.sha256);
+});
+
+test('--progress json: lines of JSON that end with all done', async (t) => {
+  const cwd = folder(t);
+  const r = await virtual(cwd, 'reconnect-storm', '--deployment', 'all', '--progress', 'json', '--out', 'o');
+  went(r, 0);
+  const told = lines(r.stderr).map((line) => JSON.parse(line));
+  const done = told.filter((line) => line.done);
+  assert.deepEqual(done.map((line) => [line.deployment, line.step, line.steps, line.percent, line.remaining_ns]),
+    [['retry', 0, 2, 100, 0], ['no-retry', 1, 2, 100, 0]]);
+  for (const line of done) {
+    const { session, call } = readResult(join(cwd, 'o'), line.deployment).ledger.accounts;
+    assert.deepEqual([line.sessions_opened, line.sessions_ended, line.calls_ended],
+      [session.opened, session.opened, call.opened], 'the last line counts what the result counts');
+  }
+});
+
+test('--progress none says nothing; a pipe gets neither colours nor a redrawn line', async (t) => {
+  const cwd = folder(t);
+  const quiet = await virtual(cwd, 'cold-start', '--progress', 'none', '--out', 'q');
+  assert.equal(quiet.stderr, '');
+  const loud = await virtual(cwd, 'cold-start', '--out', 'l');
+  // eslint-disable-next-line no-control-regex
+  assert.doesNotMatch(loud.stdout + loud.stderr, /[\u001b\r]/);
+});
+
+test('report renders the same page and table again, as often as one likes', async (t) => {
+  const cwd = folder(t);
+  const first = await virtual(cwd, 'fan-out', '--deployment', 'all', '--out', 'o');
+  const page = readFileSync(join(cwd, 'o', 'report.html'));
+  const files = ['unlimited', 'queue', 'shed'].map((d) => readFileSync(resultPath(join(cwd, 'o'), d)));
+  for (let i = 0; i < 2; i++) {
+    writeFileSync(join(cwd, 'o', 'report.html'), 'stale');
+    const again = await run(['report', 'o'], { cwd });
+    went(again, 0);
+    assert.equal(again.stdout, first.stdout, 'the same tables');
+    assert.deepEqual(readFileSync(join(cwd, 'o', 'report.html')), page);
+  }
+  assert.deepEqual(['unlimited', 'queue', 'shed'].map((d) => readFileSync(resultPath(join(cwd, 'o'), d))), files);
+  assert.doesNotMatch(page.toString(), /<(script|link|img)[^>]+(src|href)=["']?(https?:)?\/\//, 'it needs no network');
+});
+
+test('report names a result file that is damaged', async (t) => {
+  const cwd = folder(t);
+  await virtual(cwd, 'cold-start', '--out', 'o');
+  const path = resultPath(join(cwd, 'o'), 'modal-cold');
+  const text = readFileSync(path, 'utf8');
+  for (const damaged of ['', text.slice(0, text.length / 2), text.replace('"opened"', '"openend"'), '[]']) {
+    writeFileSync(path, damaged);
+    const r = await run(['report', 'o'], { cwd });
+    went(r, 2);
+    oneLine(r.stderr, /modal-cold\/0\/result\.json/);
+  }
+});
+
+test('a missed objective is 1, a deployment that is only informational does not count', async (t) => {
+  const cwd = folder(t);
+  const impossible = sets({ '/objectives': ['max(tool.call) < 1ns'] });
+  went(await virtual(cwd, 'cold-start', ...impossible, '--out', 'missed'), 1);
+  const missed = readResult(join(cwd, 'missed'), 'modal-cold');
+  assert.deepEqual(missed.objectives.map((o) => o.met), [false]);
+  checkResult(missed);
+  went(await virtual(cwd, 'reconnect-storm', ...impossible, '--deployment', 'no-retry', '--out', 'told'), 0);
+  assert.equal(readResult(join(cwd, 'told'), 'no-retry').objectives[0].met, false);
+  went(await virtual(cwd, 'reconnect-storm', ...impossible, '--deployment', 'all', '--out', 'both'), 1);
+  assert.deepEqual(readRun(join(cwd, 'both')).results.map((r) => [r.objectives_met, r.informational]), [[false, false], [false, true]]);
+});
+
+test('an objective that too few samples can answer is not met', async (t) => {
+  const cwd = folder(t);
+  const few = sets({ '/objectives': ['p99(session.total) < 1h'] });
+  const r = await virtual(cwd, 'fan-out', ...few, '--out', 'o');
+  went(r, 1);
+  const [objective] = readResult(join(cwd, 'o'), 'unlimited').objectives;
+  assert.deepEqual([objective.value, objective.met], [null, false]);
+  assert.ok(objective.reason);
+});
+
+test('Ctrl-C: 130, and what was measured is there', async (t) => {
+  const cwd = folder(t);
+  const long = sets({ '/duration': '47h', '/interval': '10s' });
+  const { child, ended } = start(['run', COLD, '--clock', 'virtual', ...long, '--deployment', 'all', '--out', 'o'], { cwd });
+  await sleep(1500);
+  child.kill('SIGINT');
+  const r = await ended;
+  went(r, 130);
+  const out = join(cwd, 'o');
+  assert.equal(readRun(out).interrupted, true);
+  assert.equal(readRun(out).results.length, 1, 'the run under way, and no further one');
+  const result = readResult(out, 'modal-cold');
+  checkResult(result);
+  assert.deepEqual([result.interrupted, result.valid], [true, false]);
+  assert.ok(result.ledger.accounts.session.opened > 100 && result.end_ns > 0);
+  assert.ok(readdirSync(out).includes('report.html'));
+});
