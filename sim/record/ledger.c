@@ -57,6 +57,7 @@ struct ledger {
     uint64_t magic;
     uint64_t size;
     uint64_t enabled;
+    uint64_t pass_over; /* off for so many operations more; 0: until it is told otherwise */
     uint64_t ends_seen; /* all ends of all accounts; see WINDTUNNEL_PLANT_DROP_END */
     struct intent intent;
     struct book books[ACCOUNT_COUNT];
@@ -238,6 +239,13 @@ static void take_slot(struct ledger *l, struct intent *i)
     if (i->used - i->n_free > i->open_max) i->open_max = i->used - i->n_free;
 }
 
+/* One operation more; the last of those to be passed over switches on. */
+static void passed(struct ledger *l)
+{
+    if (l->pass_over == 0 || --l->pass_over > 0) return;
+    ledger_set_enabled(l, true);
+}
+
 uint32_t ledger_open(struct ledger *l, enum account account)
 {
     struct intent i;
@@ -249,6 +257,7 @@ uint32_t ledger_open(struct ledger *l, enum account account)
     if (i.slot == LEDGER_SLOT_NONE) i.overflow++;
     if (l->enabled) i.opened++;
     intend(l, &i);
+    passed(l);
     return (uint32_t)i.slot;
 }
 
@@ -290,6 +299,7 @@ void ledger_end(struct ledger *l, enum account account, uint32_t slot, enum ledg
     i.end_count = l->books[account].ends[end];
     if (counts && !planted_drop(l)) i.end_count++;
     intend(l, &i);
+    passed(l);
 }
 
 uint64_t ledger_sweep(struct ledger *l, enum account account, enum ledger_end end)
@@ -348,8 +358,30 @@ static void adopt(struct ledger *l, enum account account)
 void ledger_set_enabled(struct ledger *l, bool enabled)
 {
     if (!l || l->enabled == enabled) return;
+    l->pass_over = 0;
     shared_store(&l->enabled, enabled);
     for (enum account a = 0; enabled && a < ACCOUNT_COUNT; a++) adopt(l, a);
+}
+
+uint64_t ledger_operations(struct ledger *l)
+{
+    uint64_t sum = 0;
+
+    ledger_recover(l);
+    for (enum account a = 0; a < ACCOUNT_COUNT; a++) {
+        const struct book *b = &l->books[a];
+
+        sum += b->opened;
+        for (enum ledger_end end = 0; end < LEDGER_END_COUNT; end++) sum += b->ends[end];
+    }
+    return sum;
+}
+
+void ledger_pass_over(struct ledger *l, uint64_t operations)
+{
+    if (!l) return;
+    ledger_set_enabled(l, operations == 0);
+    l->pass_over = operations;
 }
 
 void ledger_totals(const struct ledger *l, enum account account, struct ledger_totals *ret_totals)

@@ -98,6 +98,21 @@ bool ledger_valid(const void *memory, size_t size);
 void ledger_set_enabled(struct ledger *l, bool enabled);
 
 /*
+ * The opens and ends that were counted so far, of all accounts. The sum over the incarnations of a role tells
+ * its next one how many to pass over while it replays their journal: a role may be killed after it wrote an
+ * event down and before, or while, it handled it. Calls ledger_recover() first: only when there is no writer
+ * any more.
+ */
+uint64_t ledger_operations(struct ledger *l);
+
+/*
+ * Off, as ledger_set_enabled(false), for the next `operations` opens and ends, and then on by itself: what
+ * follows in the replay was not counted by anybody yet. Who knows that the replay is over calls
+ * ledger_set_enabled(true).
+ */
+void ledger_pass_over(struct ledger *l, uint64_t operations);
+
+/*
  * Something began. Returns the slot that stands for it until ledger_end(); the caller keeps it. At the limit
  * returns LEDGER_SLOT_NONE, counts `overflow`, and the run becomes invalid (it still counts as opened). NULL:
  * returns LEDGER_SLOT_NONE, counts nothing.

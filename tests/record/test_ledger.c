@@ -167,6 +167,62 @@ START_TEST(a_successor_ends_what_it_took_over)
 }
 END_TEST
 
+/* A journal of 60 operations, of which the first so many are done: by a role that dies in the middle of it.
+ */
+static void play_some(struct ledger *l, uint64_t seed, int operations)
+{
+    struct prng p = prng_derive(seed, 0, 0);
+    uint32_t open[100];
+    int n = 0;
+
+    for (int i = 0; i < operations; i++) {
+        if (n && prng_below(&p, 5) < 2) {
+            int at = (int)prng_below(&p, (uint64_t)n);
+            ledger_end(l, ACCOUNT_CALL, open[at], prng_below(&p, 2) ? LEDGER_COMPLETED : LEDGER_FAILED);
+            open[at] = open[--n];
+        } else {
+            open[n++] = ledger_open(l, ACCOUNT_CALL);
+        }
+    }
+}
+
+/* Written down, but not carried out when it died: the next incarnation counts it, and nobody twice. */
+START_TEST(what_the_dead_had_not_handled_is_counted_by_the_successor)
+{
+    enum { ALL = 60 };
+    _cleanup_free_ struct ledger *whole = ledger_new();
+
+    play_some(whole, 1, ALL);
+    ledger_sweep(whole, ACCOUNT_CALL, LEDGER_LOST);
+    for (int first = 0; first <= ALL; first++) {
+        for (int second = first; second <= ALL; second += 7) {
+            _cleanup_free_ struct ledger *a = ledger_new(), *b = ledger_new(), *c = ledger_new();
+            _cleanup_free_ struct ledger *sum = ledger_new();
+            struct ledger_totals t, expected = totals_of(whole, ACCOUNT_CALL);
+
+            play_some(a, 1, first);
+            ledger_pass_over(b, ledger_operations(a));
+            play_some(b, 1, second);
+            ledger_set_enabled(b, true);
+            ledger_pass_over(c, ledger_operations(a) + ledger_operations(b));
+            play_some(c, 1, ALL);
+            ledger_set_enabled(c, true);
+            ledger_hand_over(a, ACCOUNT_CALL);
+            ledger_hand_over(b, ACCOUNT_CALL);
+            ledger_sweep(c, ACCOUNT_CALL, LEDGER_LOST);
+            ledger_merge(sum, a);
+            ledger_merge(sum, b);
+            ledger_merge(sum, c);
+            ck_assert_msg(ledger_balanced(sum), "killed after %d and %d", first, second);
+            t = totals_of(sum, ACCOUNT_CALL);
+            ck_assert_uint_eq(t.opened, expected.opened);
+            for (enum ledger_end end = 0; end < LEDGER_END_COUNT; end++)
+                ck_assert_uint_eq(t.ends[end], expected.ends[end]);
+        }
+    }
+}
+END_TEST
+
 START_TEST(what_nobody_took_over_unbalances)
 {
     _cleanup_free_ struct ledger *first = ledger_new();
@@ -377,6 +433,7 @@ int main(void)
 {
     return run_suite("ledger",
                      TESTS(each_end_is_counted_once, what_is_open_unbalances,
+                           what_the_dead_had_not_handled_is_counted_by_the_successor,
                            slots_come_back_in_a_fixed_order, too_low_a_limit_invalidates,
                            without_a_ledger_nothing_happens, a_dead_role_loses_what_was_open, merging_adds,
                            a_successor_ends_what_it_took_over, what_nobody_took_over_unbalances,
