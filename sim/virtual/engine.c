@@ -630,12 +630,14 @@ static void count_in_flight(struct engine *e)
     }
 }
 
-static void measure_memory(struct engine *e)
+static void measure_size(struct engine *e)
 {
     size_t sum = world_memory(e->world) + calendar_bytes(&e->calendar) + slab_bytes(&e->transits) +
                  slab_bytes(&e->timers) + e->ends_capacity * sizeof *e->ends + network_memory(e->network);
 
     if (sum > e->result->memory_max_bytes) e->result->memory_max_bytes = sum;
+    if (calendar_len(&e->calendar) > e->result->pending_max)
+        e->result->pending_max = calendar_len(&e->calendar);
 }
 
 static void step(struct engine *e)
@@ -655,7 +657,7 @@ static void step(struct engine *e)
 
 static bool pass_interval(struct engine *e, nsec_t at)
 {
-    measure_memory(e);
+    measure_size(e);
     return !e->opts->on_interval || e->opts->on_interval(e->opts->user, at);
 }
 
@@ -684,7 +686,7 @@ static void run(struct engine *e)
     }
     e->result->load_done = e->done;
 out:
-    measure_memory(e);
+    measure_size(e);
     count_in_flight(e);
     end_all(e);
     e->result->end_ns = e->now;

@@ -38,6 +38,7 @@ struct engine_result {
     uint64_t timers;         /* timer events handed to components */
     uint64_t timers_dead;    /* timers of incarnations that were gone */
     size_t memory_max_bytes; /* world, calendar and messages in flight, at interval ends and at the end */
+    size_t pending_max;      /* events in the calendar, at the same moments */
     char digest[DIGEST_HEX_LEN + 1]; /* over all fields of every event and effect */
 };
 
