@@ -343,7 +343,8 @@ static bool resolve(struct driver *d, struct arrival *a)
     struct wire *w;
     bool wanted;
 
-    if (a->event.type != EVENT_MSG) return !d->ended && world_has(d->world, a->event.self);
+    if (a->event.type != EVENT_MSG)
+        return (!d->ended || a->event.type == EVENT_END) && world_has(d->world, a->event.self);
     w = wire_get(d, a->wire);
     wanted = a->accept ? !d->ended && w && accept_now(d, a, w) : find_flow(d, a, w) && !d->ended;
     /* A message for a flow that is over has no owner any more: any recorder of this process counts it. */
@@ -415,9 +416,12 @@ void driver_settle(struct driver *d)
 
 void driver_end(struct driver *d)
 {
+    driver_settle(d);
+    /* Nothing follows upon a component's END: a timer or message after it would open books that nobody
+     * closes. */
+    d->ended = true;
     driver_tell_all(d, EVENT_END);
     driver_settle(d);
-    d->ended = true;
 }
 
 int driver_attach(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
