@@ -68,6 +68,7 @@ static int open_mcp(struct role_surfaces *s, addr_t self)
     struct mcp_server_options o = {.self = self, .listen = listen};
     int r;
 
+    if (s->run->plan->orchestrator.mcp_direct) o.from = ADDR(ROLE_ORCHESTRATOR, 0);
     layout_address(s->run->layout, self, PORT_MCP, listen);
     r = mcp_server_new(s->driver, &o, &s->mcp_servers[s->mcp_server_count]);
     if (r == 0) s->mcp_server_count++;
