@@ -122,6 +122,15 @@ bool call_open(struct call *c, struct msg m, const struct wire_ops *ops)
 void call_ask(struct call *c, struct msg m, call_fn *then)
 {
     c->then = then;
+    c->wire.uncounted = false;
+    m.flags |= MSG_LAST;
+    call_open(c, m, &call_ops);
+}
+
+void call_look(struct call *c, struct msg m, call_fn *then)
+{
+    c->then = then;
+    c->wire.uncounted = true;
     m.flags |= MSG_LAST;
     call_open(c, m, &call_ops);
 }

@@ -151,6 +151,9 @@ struct call *call_new(struct api_server *s, struct http_exchange *x, struct prin
 /* Asks the component: the OPEN `m`, with MSG_LAST and a head's size unless it says otherwise; `then` comes
  * with the answer in c->answer and c->events, an M_ERROR included. */
 void call_ask(struct call *c, struct msg m, call_fn *then);
+/* The same for what the surface itself wants to know: no peer asked it, so no peer's count has the other end.
+ */
+void call_look(struct call *c, struct msg m, call_fn *then);
 /* The same with wire_ops of the caller's own. False: the component is not there, and the call is over. */
 bool call_open(struct call *c, struct msg m, const struct wire_ops *ops);
 

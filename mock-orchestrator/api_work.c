@@ -233,7 +233,7 @@ static void ask_item(struct call *c, struct msg m, call_fn *then)
     if (doc && doc->environment == c->environment)
         ask_op(c);
     else
-        call_ask(c, (struct msg){.kind = M_WORK_GET, .a = c->number}, looked);
+        call_look(c, (struct msg){.kind = M_WORK_GET, .a = c->number}, looked);
 }
 
 static void got(struct call *c)
@@ -450,7 +450,7 @@ static void list_next(struct call *c)
     if (json_array_size(c->result) >= c->limit)
         list_end(c, c->number);
     else
-        call_ask(c, (struct msg){.kind = M_WORK_GET, .a = c->number}, list_got);
+        call_look(c, (struct msg){.kind = M_WORK_GET, .a = c->number}, list_got);
 }
 
 /* Oldest first: the component is asked for one number after the other. */

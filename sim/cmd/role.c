@@ -30,6 +30,8 @@ struct role_process {
     struct relay **relays;
     struct flight_writer *flight, *journal;
     char journal_path[512];
+    addr_t *started; /* components that start with the process */
+    size_t started_count;
     int exit_code;
 };
 
@@ -72,6 +74,7 @@ static void on_effects(void *user, nsec_t now, const struct effect *effects, siz
     if (r->flight && flight_error(r->flight)) fail(r, "the flight log cannot be written: is the disk full?");
 }
 
+/* A journal goes on through all incarnations of its process, and a log that begins with it likewise. */
 static struct flight_header log_header(const struct role_process *r)
 {
     return (struct flight_header){.build = windtunnel_build,
@@ -80,9 +83,9 @@ static struct flight_header log_header(const struct role_process *r)
                                   .deployment = r->run->plan->deployment,
                                   .seed = r->run->plan->seed,
                                   .replicate = r->run->plan->replicate,
-                                  .incarnation = r->child->incarnation,
-                                  .components = r->child->process->components,
-                                  .component_count = r->child->process->component_count};
+                                  .incarnation = keeps_journal(r) ? 0 : r->child->incarnation,
+                                  .components = r->started,
+                                  .component_count = r->started_count};
 }
 
 static int open_flight(struct role_process *r)
@@ -90,7 +93,7 @@ static int open_flight(struct role_process *r)
     struct flight_header h = log_header(r);
     char path[4096];
 
-    if (!r->run->flight || h.component_count == 0) return 0;
+    if (!r->run->flight || r->child->process->component_count == 0) return 0;
     snprintf(path, sizeof path, "%s/%s.%u.flight", r->run->flight, r->child->process->name,
              r->child->incarnation);
     return flight_create(path, &h, &r->flight);
@@ -99,39 +102,77 @@ static int open_flight(struct role_process *r)
 /* Components
  * ------------------------------------------------------------------------------------------------------ */
 
-/* Brings a killed orchestrator back: its journal, replayed without recording, is its state. */
+/* The journal, replayed, is the state. What the dead had recorded is not recorded again; of the ledger that
+ * is known to the single operation, of the rest to the turn: of the last one it may be missing. */
+static int replay_journal(struct role_process *r, const struct flight_log *log, struct str *error)
+{
+    struct flight_replayed done;
+    int x;
+
+    recorder_set_enabled(r->child->recorder, false);
+    ledger_pass_over(recorder_ledger_mutable(r->child->recorder), r->child->operations);
+    x = driver_attach(r->driver, r->child->process->components[0], r->child->recorder, 0);
+    if (x == 0) x = flight_replay(log, driver_world(r->driver), r->child->recorder, &done, error);
+    recorder_set_enabled(r->child->recorder, true);
+    return x;
+}
+
+/* From here on the logs tell how it goes on. */
+static int continue_logs(struct role_process *r, const struct flight_log *log)
+{
+    int x = flight_append(log, &r->journal);
+
+    if (x < 0) return x;
+    flight_recovered(r->journal);
+    if ((x = flight_error(r->journal)) < 0 || !r->flight) return x;
+    flight_add_log(r->flight, log);
+    flight_recovered(r->flight);
+    return flight_error(r->flight);
+}
+
+/* Brings a killed orchestrator back. */
 static int recover(struct role_process *r)
 {
-    const struct process *p = r->child->process;
     struct str error = STR_INIT(4096);
-    struct flight_replayed done;
     struct flight_log *log;
     int x = flight_read(r->journal_path, &log, &error);
 
     if (x == 0) {
-        recorder_set_enabled(r->child->recorder, false);
-        x = driver_attach(r->driver, p->components[0], r->child->recorder, 0);
-        if (x == 0) x = flight_replay(log, driver_world(r->driver), r->child->recorder, &done, &error);
-        recorder_set_enabled(r->child->recorder, true);
+        x = replay_journal(r, log, &error);
+        if (x == 0) x = continue_logs(r, log);
+        if (x == 0) x = driver_recover(r->driver, r->child->process->components[0]);
         flight_log_free(log);
     }
-    if (x == 0) x = driver_recover(r->driver, p->components[0]);
-    if (x == 0) x = flight_append(r->journal_path, &r->journal);
-    if (x < 0) fail(r, str_len(&error) ? str_text(&error) : strerror(-x));
+    if (x == 0)
+        child_say(r->link, "recovered");
+    else
+        fail(r, str_len(&error) ? str_text(&error) : strerror(-x));
     str_deinit(&error);
     return x;
 }
 
+/* Under its name it is there whole or not at all. */
+static int begin_journal(struct role_process *r)
+{
+    struct flight_header h = log_header(r);
+    char path[sizeof r->journal_path + 4];
+    int x;
+
+    snprintf(path, sizeof path, "%s.new", r->journal_path);
+    x = flight_create(path, &h, &r->journal);
+    return x == 0 && rename(path, r->journal_path) < 0 ? -errno : x;
+}
+
 static int start_components(struct role_process *r)
 {
-    const struct process *p = r->child->process;
-    struct flight_header h = log_header(r);
     int x = 0;
 
-    if (keeps_journal(r) && r->child->incarnation > 0) return recover(r);
-    if (keeps_journal(r)) x = flight_create(r->journal_path, &h, &r->journal);
-    for (size_t i = 0; x == 0 && i < p->component_count; i++)
-        x = driver_add(r->driver, p->components[i], r->child->recorder, r->child->incarnation);
+    if (keeps_journal(r)) {
+        if (access(r->journal_path, F_OK) == 0) return recover(r);
+        x = begin_journal(r);
+    }
+    for (size_t i = 0; x == 0 && i < r->started_count; i++)
+        x = driver_add(r->driver, r->started[i], r->child->recorder, r->child->incarnation);
     return x;
 }
 
@@ -229,6 +270,18 @@ static const struct child_handler handler = {
 /* -------------------------------------------------------------------------------------------------------------------
  */
 
+static int choose_components(struct role_process *r)
+{
+    const struct process *p = r->child->process;
+
+    r->started = calloc(p->component_count + 1, sizeof *r->started);
+    if (!r->started) return -ENOMEM;
+    for (size_t i = 0; i < p->component_count; i++) {
+        if (!r->child->down[i]) r->started[r->started_count++] = p->components[i];
+    }
+    return 0;
+}
+
 static int role_init(struct role_process *r, struct str *error)
 {
     struct driver_options o = {.plan = r->run->plan,
@@ -243,6 +296,7 @@ static int role_init(struct role_process *r, struct str *error)
     o.base = r->base;
     if ((x = driver_new(&o, &r->driver)) < 0) return x;
     if ((x = child_link_new(r->base, r->child->control_fd, &handler, r, &r->link)) < 0) return x;
+    if ((x = choose_components(r)) < 0) return x;
     if ((x = open_flight(r)) < 0) {
         str_appendf(error, "%s: %s", r->run->flight, strerror(-x));
         return x;
@@ -259,6 +313,7 @@ static void role_deinit(struct role_process *r)
     flight_close(r->flight);
     flight_close(r->journal);
     child_link_free(r->link);
+    free(r->started);
     if (r->base) event_base_free(r->base);
 }
 

@@ -22,5 +22,5 @@ int child_link_new(struct event_base *base, int control_fd, const struct child_h
                    struct child_link **ret);
 void child_link_free(struct child_link *l);
 
-/* "ready", "done", "ended", or "error <one clear line>". */
+/* "ready", "recovered", "done", "ended", or "error <one clear line>". */
 void child_say(struct child_link *l, const char *line);

@@ -185,7 +185,7 @@ bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via,
 {
     open.type = MSG_OPEN;
     if (!world_has(d->world, self) || (via && !via->slot)) {
-        count_flow(d, self, &open, FLOW_CUT);
+        if (!w->uncounted) count_flow(d, self, &open, FLOW_CUT);
         return false;
     }
     wire_bind(d, w);
@@ -284,9 +284,9 @@ static void perform(struct driver *d, const struct effect *ef)
     switch (ef->type) {
     case EFFECT_OPEN: perform_open(d, ef); break;
     case EFFECT_SEND:
-        count_flow(d, ef->self, &ef->msg, FLOW_EMITTED);
         w = wire_of(d, ef->flow);
         ASSERT(w);
+        if (!w->uncounted) count_flow(d, ef->self, &ef->msg, FLOW_EMITTED);
         w->ops->send(w, &ef->msg);
         break;
     case EFFECT_TIMER: perform_timer(d, ef); break;
@@ -348,7 +348,7 @@ static bool resolve(struct driver *d, struct arrival *a)
     w = wire_get(d, a->wire);
     wanted = a->accept ? !d->ended && w && accept_now(d, a, w) : find_flow(d, a, w) && !d->ended;
     /* A message for a flow that is over has no owner any more: any recorder of this process counts it. */
-    if (!from_disk(d, a))
+    if (!from_disk(d, a) && !(w && w->uncounted))
         count_flow(d, a->event.self ? a->event.self : d->any, &a->event.msg,
                    wanted ? FLOW_DECODED : FLOW_CUT);
     if (wanted && !a->accept) count_returned(d, a, w);

@@ -41,6 +41,8 @@ struct wire {
     struct driver *driver;
     uint32_t slot, flow; /* the driver's own */
     uint16_t opened_kind;
+    bool
+        uncounted; /* set by a surface that asks on its own behalf: there is no peer to count the other end */
 };
 
 /* Opens flows from one role to another. */

@@ -13,7 +13,7 @@
 
 static const char magic[8] = {'W', 'T', 'F', 'L', 'I', 'G', 'H', 'T'};
 
-enum frame { FRAME_HEADER = 1, FRAME_TURN, FRAME_EFFECTS, FRAME_CRASHED, FRAME_ADDED };
+enum frame { FRAME_HEADER = 1, FRAME_TURN, FRAME_EFFECTS, FRAME_CRASHED, FRAME_ADDED, FRAME_RECOVERED };
 /* The head has a check sum of its own, so that a wrong length is not taken for a log that was cut off. */
 enum { FRAME_HEAD = 12, FRAME_TAIL = 4, FRAME_MAX = 64 << 20 };
 
@@ -66,17 +66,22 @@ static void frame_end(struct flight_writer *w)
     put(w, crc32c(0, w->out.items + at, FRAME_HEAD + length), 4);
 }
 
-static void flush(struct flight_writer *w)
+static void write_all(struct flight_writer *w, const uint8_t *bytes, size_t size)
 {
     size_t done = 0;
 
-    while (done < w->out.len && !w->error) {
-        ssize_t n = write(w->fd, w->out.items + done, w->out.len - done);
+    while (done < size && !w->error) {
+        ssize_t n = write(w->fd, bytes + done, size - done);
         if (n >= 0)
             done += (size_t)n;
         else if (errno != EINTR)
             w->error = -errno;
     }
+}
+
+static void flush(struct flight_writer *w)
+{
+    write_all(w, w->out.items, w->out.len);
     vec_clear(&w->out);
 }
 
@@ -124,11 +129,6 @@ int flight_create(const char *path, const struct flight_header *h, struct flight
     }
     *ret = w;
     return 0;
-}
-
-int flight_append(const char *path, struct flight_writer **ret)
-{
-    return writer_open(path, O_APPEND, ret);
 }
 
 void flight_close(struct flight_writer *w)
@@ -223,6 +223,13 @@ void flight_added(struct flight_writer *w, addr_t self, uint32_t incarnation)
     frame_begin(w, FRAME_ADDED);
     put(w, self, 4);
     put(w, incarnation, 4);
+    frame_end(w);
+    flush(w);
+}
+
+void flight_recovered(struct flight_writer *w)
+{
+    frame_begin(w, FRAME_RECOVERED);
     frame_end(w);
     flush(w);
 }
@@ -410,6 +417,29 @@ void flight_log_free(struct flight_log *log)
     free(log);
 }
 
+/* Writing on
+ * ------------------------------------------------------------------------------------------------- */
+
+int flight_append(const struct flight_log *log, struct flight_writer **ret)
+{
+    struct flight_writer *w;
+    int r = writer_open(log->path, O_APPEND, &w);
+
+    if (r < 0) return r;
+    if (ftruncate(w->fd, (off_t)log->size) < 0) {
+        r = -errno;
+        flight_close(w);
+        return r;
+    }
+    *ret = w;
+    return 0;
+}
+
+void flight_add_log(struct flight_writer *w, const struct flight_log *log)
+{
+    write_all(w, log->bytes + log->body_at, log->size - log->body_at);
+}
+
 const struct flight_header *flight_log_header(const struct flight_log *log)
 {
     return &log->header;
@@ -531,6 +561,17 @@ static int replay_crash(struct replay *p, struct cursor *c)
     return 0;
 }
 
+static int replay_recovery(struct replay *p)
+{
+    const struct flight_header *h = &p->log->header;
+
+    for (size_t i = 0; i < h->component_count; i++) {
+        if (world_has(p->world, h->components[i])) world_drop_flows(p->world, h->components[i]);
+    }
+    world_settle(p->world, NULL, NULL);
+    return 0;
+}
+
 static int replay_frame(struct replay *p, enum frame type, struct cursor *c)
 {
     addr_t self;
@@ -542,6 +583,7 @@ static int replay_frame(struct replay *p, enum frame type, struct cursor *c)
     case FRAME_ADDED:
         self = (addr_t)get(c, 4);
         return world_add(p->world, self, p->recorder, (uint32_t)get(c, 4));
+    case FRAME_RECOVERED: return replay_recovery(p);
     default: return differs(p, "a frame of an unknown type");
     }
 }

@@ -5,7 +5,8 @@
  *
  * File: the 8 bytes "WTFLIGHT", then frames. Frame: type u32, length u32, payload, CRC-32C u32 over type,
  * length and payload; all little endian. Frames are appended with one write() a turn, so that a SIGKILL loses
- * at most the turn that was being handled.
+ * at most the turn that was being written. The log of an incarnation that goes on from a journal begins with
+ * that journal.
  */
 #pragma once
 
@@ -32,11 +33,12 @@ struct flight_header {
 };
 
 struct flight_writer;
+struct flight_log;
 
 /* Creates (or truncates) `path`. Negative errno. */
 int flight_create(const char *path, const struct flight_header *h, struct flight_writer **ret);
-/* Opens an existing log to append to. */
-int flight_append(const char *path, struct flight_writer **ret);
+/* Opens a log that was read to append to it; a last frame that was cut off is removed. */
+int flight_append(const struct flight_log *log, struct flight_writer **ret);
 void flight_close(struct flight_writer *w);
 
 /* Appends one turn's events (before they are handled). A failed write (a full disk) is remembered:
@@ -47,13 +49,15 @@ void flight_effects(struct flight_writer *w, const struct effect *effects, size_
 /* The component was killed within its process (it is made anew by flight_added()). */
 void flight_crashed(struct flight_writer *w, nsec_t now, addr_t self);
 void flight_added(struct flight_writer *w, addr_t self, uint32_t incarnation);
+/* All components lost their flows and go on (driver_recover()). */
+void flight_recovered(struct flight_writer *w);
+/* Appends all that stands in `log` after its header. */
+void flight_add_log(struct flight_writer *w, const struct flight_log *log);
 /* 0, or the negative errno of the first write that failed. */
 int flight_error(const struct flight_writer *w);
 
 /* Reading
  * ---------------------------------------------------------------------------------------------------- */
-
-struct flight_log;
 
 /* Reads a whole log and checks its frames. -errno when the file cannot be read; -EBADMSG when it is damaged:
  * then `error` has one line that names file, frame and byte. A frame cut off at the very end (the process

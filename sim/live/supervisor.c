@@ -35,13 +35,23 @@ struct running {
     int fd;
     uint32_t incarnation;
     struct recorder *recorder;
+    bool *down;             /* by component: a fault keeps it down */
+    bool *gone;             /* by component: the process was told so, or was started without it */
+    uint32_t *incarnations; /* by component: of its last start */
+    uint64_t operations;    /* of dead incarnations' ledgers, where a journal is kept */
 };
 
-/* A fault that kills, in the order of time: what goes down when, and what comes up again. */
+/* Something that a fault does, in the order of time: it begins, or it is over. */
 struct action {
     nsec_t at;
     uint32_t fault;
-    bool up;
+    bool begins;
+};
+
+/* Books that a dead incarnation left open, where a successor may go on with them. */
+struct estate {
+    size_t child;
+    struct recorder *recorder;
 };
 
 struct supervisor {
@@ -49,14 +59,15 @@ struct supervisor {
     struct str *error;
     struct running *children;
     struct pollfd *fds; /* one for each child, and the signals' */
-    uint32_t restarts;  /* so far: the incarnation of what is started next, unique in the run */
     VEC(struct recorder *) recorders;
+    VEC(struct estate) estates;
     VEC(struct action) actions;
+    struct recorder *own; /* for what no child can count */
     size_t next_action, recorder_bytes;
     uint64_t epoch_ns, wall_offset_ns;
     int signal_fd;
     sigset_t old_mask;
-    bool done, interrupted, running;
+    bool done, interrupted, running, ending;
     int failure;
     nsec_t pause_max_ns;
 };
@@ -126,8 +137,10 @@ static void child_process(struct supervisor *s, struct running *c, int fd, pid_t
     struct child child = {.process = process_of(s, c),
                           .index = (size_t)(c - s->children),
                           .incarnation = c->incarnation,
+                          .down = c->down,
                           .control_fd = fd,
-                          .recorder = c->recorder};
+                          .recorder = c->recorder,
+                          .operations = c->operations};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(4);
@@ -153,6 +166,7 @@ static void child_start(struct supervisor *s, struct running *c)
         fail(s, r, "%s: cannot be started: %s", process_of(s, c)->name, strerror(-r));
         return;
     }
+    memcpy(c->gone, c->down, process_of(s, c)->component_count * sizeof *c->gone);
     fflush(NULL);
     c->pid = fork();
     if (c->pid == 0) {
@@ -177,16 +191,38 @@ static bool keeps_state(const struct supervisor *s, const struct running *c)
            ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
 }
 
-/* What a dead incarnation left open is lost, or goes on in its successor. */
+/* What a dead incarnation left open is lost, or waits for its successor. */
 static void sweep(struct supervisor *s, struct running *c)
 {
     struct ledger *l = recorder_ledger_mutable(c->recorder);
 
-    for (enum account a = 0; a < ACCOUNT_COUNT; a++) {
-        if (keeps_state(s, c))
-            ledger_hand_over(l, a);
-        else
-            ledger_sweep(l, a, LEDGER_LOST);
+    if (keeps_state(s, c)) {
+        c->operations += ledger_operations(l);
+        if (vec_push(&s->estates, (struct estate){(size_t)(c - s->children), c->recorder}) < 0)
+            fail(s, -ENOMEM, "out of memory for what %s left open", process_of(s, c)->name);
+        return;
+    }
+    for (enum account a = 0; a < ACCOUNT_COUNT; a++) ledger_sweep(l, a, LEDGER_LOST);
+}
+
+/* A child has rebuilt what those before it had: their books are closed. */
+static void inherit(struct supervisor *s, const struct running *c)
+{
+    vec_for_each(e, &s->estates)
+    {
+        if (e->child != (size_t)(c - s->children) || e->recorder == c->recorder) continue;
+        for (enum account a = 0; a < ACCOUNT_COUNT; a++)
+            ledger_hand_over(recorder_ledger_mutable(e->recorder), a);
+    }
+}
+
+/* What is kept and has no heir when the run ends is where it was. */
+static void close_estates(struct supervisor *s)
+{
+    vec_for_each(e, &s->estates)
+    {
+        for (enum account a = 0; a < ACCOUNT_COUNT; a++)
+            ledger_sweep(recorder_ledger_mutable(e->recorder), a, LEDGER_IN_FLIGHT);
     }
 }
 
@@ -220,21 +256,42 @@ static void reap(struct supervisor *s)
     }
 }
 
+/* Tells a process which of its components went down or came up since it was told last. */
+static void tell_components(struct supervisor *s, struct running *c)
+{
+    const struct process *p = process_of(s, c);
+
+    for (size_t i = 0; c->state == CHILD_RUNNING && i < p->component_count; i++) {
+        if (c->down[i] == c->gone[i]) continue;
+        c->gone[i] = c->down[i];
+        if (c->down[i])
+            say(c, "crash %" PRIu32, p->components[i]);
+        else
+            say(c, "start %" PRIu32 " %" PRIu32, p->components[i], ++c->incarnations[i]);
+    }
+}
+
+static void on_ready(struct supervisor *s, struct running *c)
+{
+    c->state = CHILD_READY;
+    if (!s->running || s->ending) return;
+    say(c, "go %" PRIu64 " %" PRIu64, s->epoch_ns, s->wall_offset_ns);
+    c->state = CHILD_RUNNING;
+    tell_components(s, c);
+}
+
 static void hear_line(struct supervisor *s, struct running *c, const char *line)
 {
-    if (strcmp(line, "ready") == 0) {
-        c->state = CHILD_READY;
-        if (s->running) {
-            say(c, "go %" PRIu64 " %" PRIu64, s->epoch_ns, s->wall_offset_ns);
-            c->state = CHILD_RUNNING;
-        }
-    } else if (strcmp(line, "done") == 0) {
+    if (strcmp(line, "ready") == 0)
+        on_ready(s, c);
+    else if (strcmp(line, "recovered") == 0)
+        inherit(s, c);
+    else if (strcmp(line, "done") == 0)
         s->done = true;
-    } else if (strcmp(line, "ended") == 0) {
+    else if (strcmp(line, "ended") == 0)
         c->state = CHILD_ENDED;
-    } else if (strncmp(line, "error ", 6) == 0) {
+    else if (strncmp(line, "error ", 6) == 0)
         fail(s, -EIO, "%s: %s", process_of(s, c)->name, line + 6);
-    }
 }
 
 static void hear(struct supervisor *s, struct running *c)
@@ -246,6 +303,20 @@ static void hear(struct supervisor *s, struct running *c)
         line[n] = '\0';
         hear_line(s, c, line);
     }
+}
+
+/* By force. What it had said until then stands. */
+static void end_child(struct supervisor *s, struct running *c)
+{
+    bool ended;
+
+    kill(c->pid, SIGKILL);
+    waitpid(c->pid, NULL, 0);
+    hear(s, c);
+    ended = c->state == CHILD_ENDED;
+    c->state = CHILD_KILLED;
+    child_gone(s, c, 0);
+    if (!ended) sweep(s, c);
 }
 
 /* Waiting
@@ -320,58 +391,67 @@ static bool fault_hits(const struct plan_fault *f, addr_t component)
     return f->all_instances ? ADDR_ROLE(f->target) == ADDR_ROLE(component) : f->target == component;
 }
 
-/* Whether one of the kills that fall at the same moment hits the component. */
-static bool killed_at(const struct supervisor *s, nsec_t at, bool up, addr_t component)
+/* Whether a kill is in force at this moment. */
+static bool is_killed(const struct supervisor *s, addr_t component, nsec_t at)
 {
-    for (size_t i = s->next_action; i < s->actions.len && s->actions.items[i].at == at; i++) {
-        const struct action *a = &s->actions.items[i];
-        if (a->up == up && fault_hits(&s->opts->plan->faults[a->fault], component)) return true;
+    const struct plan *plan = s->opts->plan;
+
+    for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= at; i++) {
+        const struct plan_fault *f = &plan->faults[i];
+
+        if (f->kind != FAULT_KILL || !fault_hits(f, component)) continue;
+        if (!f->for_ns || at - f->at_ns < f->for_ns) return true;
     }
     return false;
 }
 
-static size_t count_hit(const struct supervisor *s, const struct process *p, nsec_t at, bool up)
+/* Whether one of the kills that begin or end at the moment of the next action concerns the component. */
+static bool is_concerned(const struct supervisor *s, addr_t component)
 {
-    size_t hit = 0;
+    nsec_t at = s->actions.items[s->next_action].at;
 
-    for (size_t i = 0; i < p->component_count; i++) hit += killed_at(s, at, up, p->components[i]);
-    return hit;
+    for (size_t i = s->next_action; i < s->actions.len && s->actions.items[i].at == at; i++) {
+        const struct plan_fault *f = &s->opts->plan->faults[s->actions.items[i].fault];
+        if (f->kind == FAULT_KILL && fault_hits(f, component)) return true;
+    }
+    return false;
 }
 
-static void take_down(struct supervisor *s, struct running *c, nsec_t at)
+static void bring_up(struct supervisor *s, struct running *c)
 {
     const struct process *p = process_of(s, c);
-    size_t hit = count_hit(s, p, at, false);
+    uint32_t last = 0;
 
-    if (hit == 0 || c->state != CHILD_RUNNING) return;
-    if (hit < p->component_count) {
-        for (size_t i = 0; i < p->component_count; i++) {
-            if (killed_at(s, at, false, p->components[i])) say(c, "crash %" PRIu32, p->components[i]);
-        }
-        return;
-    }
-    c->state = CHILD_KILLED;
-    kill(c->pid, SIGKILL);
-    waitpid(c->pid, NULL, 0);
-    child_gone(s, c, 0);
-    sweep(s, c);
+    for (size_t i = 0; i < p->component_count; i++)
+        if (c->incarnations[i] > last) last = c->incarnations[i];
+    c->incarnation = last + 1;
+    for (size_t i = 0; i < p->component_count; i++) c->incarnations[i] = c->incarnation;
+    child_start(s, c);
 }
 
-static void bring_up(struct supervisor *s, struct running *c, nsec_t at)
+/* Makes a process what the faults of this moment want it to be. */
+static void play(struct supervisor *s, struct running *c, nsec_t at)
 {
     const struct process *p = process_of(s, c);
+    bool concerned = false, lives = false;
 
-    if (count_hit(s, p, at, true) == 0) return;
-    if (c->state == CHILD_KILLED) {
-        c->incarnation = ++s->restarts;
-        child_start(s, c);
-        return;
-    }
     for (size_t i = 0; i < p->component_count; i++) {
-        addr_t component = p->components[i];
-        if (!killed_at(s, at, true, component)) continue;
-        say(c, "start %" PRIu32 " %" PRIu32, component, ++s->restarts);
+        if (is_concerned(s, p->components[i])) {
+            bool down = is_killed(s, p->components[i], at);
+
+            if (c->down[i] && !down) recorder_count(s->own, COUNTER_ROLE_RESTARTS, 1);
+            c->down[i] = down;
+            concerned = true;
+        }
+        lives |= !c->down[i];
     }
+    if (!concerned) return;
+    if (c->state == CHILD_KILLED && lives)
+        bring_up(s, c);
+    else if (c->pid && !lives)
+        end_child(s, c); /* a process dies when the last of its components does */
+    else
+        tell_components(s, c);
 }
 
 static void play_actions(struct supervisor *s)
@@ -379,11 +459,11 @@ static void play_actions(struct supervisor *s)
     while (s->next_action < s->actions.len && s->actions.items[s->next_action].at <= run_now(s)) {
         nsec_t at = s->actions.items[s->next_action].at;
 
-        for (size_t i = 0; i < s->opts->layout->process_count; i++) {
-            take_down(s, &s->children[i], at);
-            bring_up(s, &s->children[i], at);
+        for (size_t i = 0; i < s->opts->layout->process_count; i++) play(s, &s->children[i], at);
+        for (; s->next_action < s->actions.len && s->actions.items[s->next_action].at == at;
+             s->next_action++) {
+            if (s->actions.items[s->next_action].begins) recorder_count(s->own, COUNTER_FAULTS_INJECTED, 1);
         }
-        while (s->next_action < s->actions.len && s->actions.items[s->next_action].at == at) s->next_action++;
     }
 }
 
@@ -403,9 +483,9 @@ static int plan_actions(struct supervisor *s)
     for (uint32_t i = 0; i < plan->fault_count; i++) {
         const struct plan_fault *f = &plan->faults[i];
 
-        if (f->kind != FAULT_KILL) continue;
-        if (vec_push(&s->actions, (struct action){.at = f->at_ns, .fault = i}) < 0) return -ENOMEM;
-        if (f->for_ns && vec_push(&s->actions, (struct action){f->at_ns + f->for_ns, i, true}) < 0)
+        if (vec_push(&s->actions, (struct action){f->at_ns, i, true}) < 0) return -ENOMEM;
+        if (f->kind != FAULT_KILL || !f->for_ns) continue;
+        if (vec_push(&s->actions, (struct action){nsec_add(f->at_ns, f->for_ns), i, false}) < 0)
             return -ENOMEM;
     }
     if (s->actions.len) qsort(s->actions.items, s->actions.len, sizeof *s->actions.items, by_time);
@@ -458,6 +538,7 @@ static void end_all(struct supervisor *s)
 {
     uint64_t until;
 
+    s->ending = true;
     if (s->running) {
         tell_all(s, "end");
         if (!s->failure) await_all(s, CHILD_ENDED, "done with its books");
@@ -475,28 +556,39 @@ static void end_all(struct supervisor *s)
         struct running *c = &s->children[i];
 
         if (!c->pid) continue;
-        if (c->state != CHILD_ENDED)
-            sweep(s, c);
-        else
+        if (c->state == CHILD_ENDED)
             fail(s, -ETIMEDOUT, "%s: has not left after %u s", process_of(s, c)->name,
                  (unsigned)(exit_patience_ns / NSEC_PER_S));
-        c->state = CHILD_KILLED;
-        kill(c->pid, SIGKILL);
-        waitpid(c->pid, NULL, 0);
-        child_gone(s, c, 0);
+        end_child(s, c);
     }
+    close_estates(s);
+}
+
+static int components_init(struct supervisor *s, struct running *c)
+{
+    size_t n = process_of(s, c)->component_count + 1;
+
+    c->fd = -1;
+    c->down = calloc(n, sizeof *c->down);
+    c->gone = calloc(n, sizeof *c->gone);
+    c->incarnations = calloc(n, sizeof *c->incarnations);
+    return c->down && c->gone && c->incarnations ? 0 : -ENOMEM;
 }
 
 static int supervisor_init(struct supervisor *s)
 {
     size_t n = s->opts->layout->process_count;
     sigset_t mask;
+    int r = 0;
 
     vec_init(&s->recorders, 1u << 20);
+    vec_init(&s->estates, 1u << 20);
     s->children = calloc(n, sizeof *s->children);
     s->fds = calloc(n + 1, sizeof *s->fds);
     if (!s->children || !s->fds) return -ENOMEM;
-    for (size_t i = 0; i < n; i++) s->children[i].fd = -1;
+    for (size_t i = 0; r == 0 && i < n; i++) r = components_init(s, &s->children[i]);
+    if (r == 0) r = recorder_map(s, &s->own);
+    if (r < 0) return r;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     sigaddset(&mask, SIGINT);
@@ -550,7 +642,13 @@ void supervisor_free(struct supervisor *s)
     if (!s) return;
     vec_for_each(r, &s->recorders) munmap(*r, s->recorder_bytes);
     vec_deinit(&s->recorders);
+    vec_deinit(&s->estates);
     vec_deinit(&s->actions);
+    for (size_t i = 0; s->children && i < s->opts->layout->process_count; i++) {
+        free(s->children[i].down);
+        free(s->children[i].gone);
+        free(s->children[i].incarnations);
+    }
     free(s->children);
     free(s->fds);
     if (s->signal_fd >= 0) close(s->signal_fd);

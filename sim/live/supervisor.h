@@ -4,7 +4,9 @@
  * the roles record.
  *
  * A child's life:  fork → listen → "ready" → "go" (the clock) → work → "end" → "ended" → "exit".
- * Each line goes over a socket pair; a child whose supervisor dies is killed by the kernel.
+ * One that goes on from a journal says "recovered" when it has its state: from then on it answers for what
+ * its predecessor left open. Without such a successor that is in flight when the run ends. Each line goes
+ * over a socket pair; a child whose supervisor dies is killed by the kernel.
  */
 #pragma once
 
@@ -22,9 +24,12 @@ struct recorder;
 struct child {
     const struct process *process;
     size_t index;         /* of the process in the layout */
-    uint32_t incarnation; /* of the process */
+    uint32_t incarnation; /* of the process, and of the components that it starts with */
+    const bool *down;     /* by component: is not to be started with the process, a fault keeps it down */
     int control_fd;       /* lines both ways, see child.h */
     struct recorder *recorder;
+    /* What earlier incarnations did to their ledgers: see ledger_pass_over(). */
+    uint64_t operations;
 };
 
 struct supervisor_options {
