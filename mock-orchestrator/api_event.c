@@ -44,9 +44,10 @@ void api_text_write(struct evbuffer *out, uint64_t id, uint64_t offset, uint64_t
     }
 }
 
-/* `"content":[…]`: what a peer posted under `key`, or generated text. */
-static void write_content(const struct api_event_writer *w, uint64_t key, uint64_t text_id, uint64_t chars,
-                          struct evbuffer *out)
+/* `"content":[…]`: what a peer posted under `key`, or generated text. An error without any has a word for
+ * people. */
+static void write_content(const struct api_event_writer *w, uint64_t key, uint64_t text_id,
+                          const struct msg *m, struct evbuffer *out)
 {
     size_t len;
     const char *stored = w->contents ? content_store_get(w->contents, w->session, key, &len) : NULL;
@@ -57,7 +58,8 @@ static void write_content(const struct api_event_writer *w, uint64_t key, uint64
         return;
     }
     ADD(out, "[{\"type\":\"text\",\"text\":\"");
-    api_text_write(out, text_id, 0, chars);
+    if (m->d == 0 && EVENT_FLAGS(m->b) & EVENT_IS_ERROR) ADD(out, "the call failed");
+    api_text_write(out, text_id, 0, m->d);
     ADD(out, "\"}]");
 }
 
@@ -231,7 +233,7 @@ static void write_result(const struct api_event_writer *w, const struct msg *m, 
 {
     write_id(out, of, m->c);
     write_is_error(m, out);
-    write_content(w, API_CONTENT_RESULT(m->c), m->c, m->d, out);
+    write_content(w, API_CONTENT_RESULT(m->c), m->c, m, out);
     ADD(out, ",");
 }
 
@@ -239,7 +241,7 @@ static void write_members(const struct api_event_writer *w, const struct msg *m,
 {
     switch (EVENT_KIND(m->b)) {
     case EV_USER_MESSAGE:
-        write_content(w, API_CONTENT_MESSAGE(m->d), API_TEXT_OF_USER(w->session), m->d, out);
+        write_content(w, API_CONTENT_MESSAGE(m->d), API_TEXT_OF_USER(w->session), m, out);
         ADD(out, ",");
         break;
     case EV_USER_TOOL_RESULT:

@@ -165,7 +165,7 @@ static bool may_use(const struct api_server *s, const struct route *route, const
 static enum http_body_mode on_route(void *user, struct http_exchange *x)
 {
     struct api_server *s = user;
-    struct segment args[2];
+    struct segment args[2] = {{"", 0}, {"", 0}};
     bool other_method;
     const struct route *route = find_route(x, args, &other_method);
     struct principal p;
@@ -189,7 +189,7 @@ static enum http_body_mode on_route(void *user, struct http_exchange *x)
 static void on_request(void *user, struct http_exchange *x)
 {
     struct api_server *s = user;
-    struct segment args[2] = {{0}};
+    struct segment args[2] = {{"", 0}, {"", 0}};
     bool other_method;
     const struct route *route = find_route(x, args, &other_method);
     struct call *c = call_new(s, x, auth_principal(s, x, route->audience != FOR_CONTROL));

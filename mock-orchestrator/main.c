@@ -24,8 +24,9 @@ enum {
     EXIT_BROKEN = 4,
     POOLS = 64,
     FLOWS_MAX = 1 << 20,
-    STOP_MS = 800,
-    STOP_TICK_MS = 10
+    STOP_TICK_MS = 10,
+    STOP_TICKS = 80,  /* for what is under way */
+    FLUSH_TICKS = 20, /* then, for connections that are being closed */
 };
 
 struct args {
@@ -90,8 +91,7 @@ static void on_stop_tick(evutil_socket_t fd, short what, void *user)
 {
     struct program *p = user;
 
-    if (api_server_idle(p->server) || ++p->stop_ticks * STOP_TICK_MS >= STOP_MS)
-        event_base_loopbreak(p->base);
+    if (api_server_idle(p->server) || ++p->stop_ticks >= STOP_TICKS) event_base_loopbreak(p->base);
 }
 
 /* Ends what is under way, and waits a moment for it. */
@@ -175,6 +175,20 @@ static void print_ready(const struct program *p)
     json_decref(ready);
 }
 
+static void on_tick(evutil_socket_t fd, short what, void *user) {}
+
+/* Lets connections that are being closed in the background come to their end, for a moment. */
+static void flush(struct event_base *base)
+{
+    struct timeval every = {.tv_usec = STOP_TICK_MS * 1000};
+    struct event *tick = event_new(base, -1, EV_PERSIST, on_tick, NULL);
+
+    if (!tick || event_add(tick, &every) < 0) return;
+    for (int i = 0; i < FLUSH_TICKS && event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED) > 1; i++)
+        event_base_loop(base, EVLOOP_ONCE);
+    event_free(tick);
+}
+
 static void program_deinit(struct program *p)
 {
     if (p->driver) {
@@ -189,7 +203,9 @@ static void program_deinit(struct program *p)
     if (p->on_int) event_free(p->on_int);
     if (p->stop_tick) event_free(p->stop_tick);
     plan_free(p->plan);
-    if (p->base) event_base_free(p->base);
+    if (!p->base) return;
+    flush(p->base);
+    event_base_free(p->base);
 }
 
 static int run(const struct args *args)
@@ -214,7 +230,8 @@ static int run(const struct args *args)
     r = start_server(&p);
     if (r == 0) r = watch_signals(&p);
     if (r < 0) {
-        fprintf(stderr, "mock-orchestrator: cannot listen on %s: %s\n", args->listen, strerror(-r));
+        fprintf(stderr, "mock-orchestrator: cannot listen on %s: %s\n", args->listen,
+                r == -EINVAL ? "not a numeric IP:PORT" : strerror(-r));
         return EXIT_BAD_INPUT;
     }
     print_ready(&p);

@@ -191,6 +191,7 @@ static const char *member(const char *name)
     return text;
 }
 
+static const char *format(const char *pattern, ...) __attribute__((format(printf, 1, 2)));
 static const char *format(const char *pattern, ...)
 {
     static char text[4096];

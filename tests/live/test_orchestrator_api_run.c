@@ -21,7 +21,7 @@
  * two turns. */
 static const char scenario[] =
     "{\"schema\":\"windtunnel.scenario/1\",\"name\":\"api\",\"duration\":\"10s\",\"drain\":\"10s\","
-    "\"load\":{\"a\":{\"script\":\"s\",\"process\":\"at-once\",\"sessions\":30}},"
+    "\"load\":{\"a\":{\"script\":\"s\",\"process\":\"at-once\",\"sessions\":10}},"
     "\"scripts\":{\"s\":{\"turns\":[{\"message_bytes\":70000,\"steps\":["
     "{\"model\":\"5ms\",\"calls\":[{\"tool\":\"bash\",\"execution\":\"3ms\",\"output\":500,\"count\":10}]},"
     "{\"model\":\"5ms\",\"calls\":[{\"tool\":\"bash\",\"execution\":\"3ms\",\"output\":90000}]},"
@@ -140,7 +140,7 @@ static uint64_t flows(enum msg_kind kind, enum flow_fate fate)
 
 START_TEST(a_scenario_over_http)
 {
-    const uint64_t sessions = 30, calls = sessions * (10 + 1 + 1 + 5 + 1 + 8 + 2);
+    const uint64_t sessions = 10, calls = sessions * (10 + 1 + 1 + 5 + 1 + 8 + 2);
 
     start("");
     API_RUN_UNTIL(base, done);
@@ -170,7 +170,7 @@ START_TEST(refusals)
           "\"status\":429,"
           "\"share\":\"30%\",\"retry_after\":\"1s\"}]");
     API_RUN_UNTIL(base, done);
-    ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 30);
+    ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 10);
     ck_assert_uint_gt(recorder_counter(recorder, COUNTER_HTTP_429), 0);
     ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
     ck_assert_uint_eq(ends(ACCOUNT_CALL, LEDGER_FAILED), 0);
@@ -184,8 +184,8 @@ START_TEST(nobody_listens)
     start("");
     api_server_drain(server);
     api_test_run_ms(base, 1500);
-    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 2 * 30);
-    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_RETRIES), 2 * 30);
+    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 2 * 10);
+    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_RETRIES), 2 * 10);
     ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 0);
     stop();
 }
