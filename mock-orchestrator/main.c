@@ -7,13 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "mock-orchestrator/api_server.h"
 #include "mock-orchestrator/json_text.h"
 #include "mock-orchestrator/local_flow.h"
+#include "sim/base/build_id.h"
 #include "sim/base/cli.h"
 #include "sim/base/ids.h"
 #include "sim/base/str.h"
+#include "sim/live/flight.h"
 #include "sim/live/tcp.h"
 #include "sim/plan/parse.h"
 #include "sim/record/recorder.h"
@@ -30,7 +33,7 @@ enum {
 };
 
 struct args {
-    const char *listen, *api_key, *script, *deployment;
+    const char *listen, *api_key, *script, *deployment, *flight;
     struct cli_list environments, environment_keys;
     uint64_t seed;
 };
@@ -43,6 +46,7 @@ struct program {
     struct driver *driver;
     struct dialer *local;
     struct api_server *server;
+    struct flight_writer *flight; /* NULL: nothing is kept */
     struct event *on_term, *on_int, *stop_tick;
     int stop_ticks;
 };
@@ -112,12 +116,53 @@ static void on_signal(evutil_socket_t fd, short what, void *user)
 /* Start
  * ------------------------------------------------------------------------------------------------------ */
 
+static void on_turn(void *user, nsec_t now, const struct event *events, size_t count)
+{
+    struct program *p = user;
+
+    if (p->flight) flight_turn(p->flight, now, events, count);
+}
+
+static void on_effects(void *user, nsec_t now, const struct effect *effects, size_t count)
+{
+    struct program *p = user;
+
+    if (p->flight && count) flight_effects(p->flight, effects, count);
+}
+
+/* The log of every event, for `windtunnel replay`. */
+static int open_flight(struct program *p)
+{
+    addr_t components[1 + POOLS] = {ADDR(ROLE_ORCHESTRATOR, 0)};
+    struct flight_header h = {.build = windtunnel_build,
+                              .document = plan_resolved(p->plan),
+                              .name = "mock-orchestrator",
+                              .deployment = p->plan->deployment,
+                              .seed = p->plan->seed,
+                              .components = components,
+                              .component_count = 1};
+    char path[4096];
+
+    if (!p->args->flight) return 0;
+    if (mkdir(p->args->flight, 0777) < 0 && errno != EEXIST) return -errno;
+    for (uint32_t i = 0; p->plan->orchestrator.mcp_direct && i < p->plan->mcp_count && i < POOLS; i++)
+        components[h.component_count++] = ADDR(ROLE_MCP, i);
+    snprintf(path, sizeof path, "%s/mock-orchestrator.flight", p->args->flight);
+    return flight_create(path, &h, &p->flight);
+}
+
 static int start_driver(struct program *p)
 {
     struct recorder_options recorder = recorder_options_of(p->plan);
-    struct driver_options o = {.base = p->base, .plan = p->plan, .flows_max = FLOWS_MAX};
-    int r;
+    struct driver_options o = {.base = p->base,
+                               .plan = p->plan,
+                               .flows_max = FLOWS_MAX,
+                               .on_turn = on_turn,
+                               .on_effects = on_effects,
+                               .user = p};
+    int r = open_flight(p);
 
+    if (r < 0) return r;
     recorder.zeroed = false;
     if ((r = recorder_new(&recorder, &p->recorder)) < 0 || (r = driver_new(&o, &p->driver)) < 0) return r;
     if ((r = local_flow_new(p->driver, &p->local)) < 0) return r;
@@ -196,6 +241,7 @@ static void program_deinit(struct program *p)
         driver_settle(p->driver);
     }
     driver_free(p->driver);
+    flight_close(p->flight);
     api_server_free(p->server);
     local_flow_free(p->local);
     recorder_free(p->recorder);
@@ -255,6 +301,7 @@ static int read_args(int argc, char **argv, struct args *args)
          &args->environment_keys, 0},
         {"--script", "FILE", "a scenario whose scripts the agents follow; an agent's name chooses", CLI_TEXT,
          &args->script, 0},
+        {"--flight", "DIR", "keep every event there, for windtunnel replay", CLI_TEXT, &args->flight, 0},
         {"--deployment", "NAME", "which deployment of that scenario [the first]", CLI_TEXT, &args->deployment,
          0},
         {"--seed", "N", "of all that is drawn [a random one]", CLI_NUMBER, &args->seed, INT64_MAX},

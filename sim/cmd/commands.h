@@ -1,6 +1,8 @@
 /* The commands of `windtunnel`: each gets the arguments after its name and returns the exit code. */
 #pragma once
 
+#include "sim/base/build_id.h"
+
 enum exit_code {
     EXIT_MET = 0,
     EXIT_MISSED = 1,    /* an objective missed */
@@ -19,6 +21,3 @@ int command_gateway(int argc, char **argv);
 int command_runner(int argc, char **argv);
 
 #define WINDTUNNEL_SEED_MAX ((uint64_t)INT64_MAX)
-
-/* The program's version and how it was built: goes into flight logs, which only the same build can replay. */
-extern const char windtunnel_build[];

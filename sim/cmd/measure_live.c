@@ -9,6 +9,7 @@
 
 #include "sim/cmd/measured.h"
 #include "sim/cmd/role.h"
+#include "sim/live/resources.h"
 #include "sim/live/supervisor.h"
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -36,6 +37,16 @@ static bool on_interval(void *user, nsec_t now, const struct recorder *const *re
     return !w->watcher->interval || w->watcher->interval(w->watcher->user, now, recorders, count);
 }
 
+static int raise_descriptors(const struct plan *plan, const struct layout *layout, char failure[512])
+{
+    struct str why = STR_INIT(480);
+    int r = resources_raise_descriptors(plan, layout, &why);
+
+    if (str_len(&why)) snprintf(failure, 512, "%s", str_text(&why));
+    str_deinit(&why);
+    return r;
+}
+
 static int prepare(struct live_run *run, struct layout **layout, char failure[512])
 {
     const char *tmpdir = getenv("TMPDIR"), *base = tmpdir && tmpdir[0] ? tmpdir : "/tmp";
@@ -51,6 +62,7 @@ static int prepare(struct live_run *run, struct layout **layout, char failure[51
         r = -errno;
         snprintf(failure, 512, "--flight %s: %s", run->flight, strerror(-r));
     }
+    if (r == 0) r = raise_descriptors(run->plan, *layout, failure);
     if (r == 0) r = run_certs_new(run->plan, &run->certs);
     return r;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "sim/live/driver.h"
 #include "sim/live/flight.h"
 #include "sim/live/relay.h"
+#include "sim/live/resources.h"
 #include "sim/live/tcp.h"
 #include "sim/plan/parse.h"
 #include "sim/record/recorder.h"
@@ -28,6 +30,7 @@ struct role_process {
     struct role_surfaces *surfaces;
     struct child_link *link;
     struct relay **relays;
+    struct event *watch; /* of the machine's limits */
     struct flight_writer *flight, *journal;
     char journal_path[512];
     addr_t *started; /* components that start with the process */
@@ -210,6 +213,32 @@ static void close_relays(struct role_process *r)
     free(r->relays);
 }
 
+/* The machine's limits
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Without descriptors connections fail that the scenario's deployment would carry: such a run measures
+ * nothing. */
+static void on_watch(evutil_socket_t fd, short what, void *user)
+{
+    struct role_process *r = user;
+    uint64_t limit;
+    char why[160];
+
+    if (!resources_descriptors_low(&limit)) return;
+    snprintf(why, sizeof why,
+             "has used nearly all of its %" PRIu64 " open descriptors: raise the hard limit (ulimit -Hn)",
+             limit);
+    fail(r, why);
+}
+
+static int watch_start(struct role_process *r)
+{
+    static const struct timeval each = {.tv_sec = 1};
+
+    r->watch = event_new(r->base, -1, EV_PERSIST, on_watch, r);
+    return r->watch && event_add(r->watch, &each) == 0 ? 0 : -ENOMEM;
+}
+
 /* The supervisor's words
  * -------------------------------------------------------------------------------------------- */
 
@@ -296,7 +325,7 @@ static int role_init(struct role_process *r, struct str *error)
     o.base = r->base;
     if ((x = driver_new(&o, &r->driver)) < 0) return x;
     if ((x = child_link_new(r->base, r->child->control_fd, &handler, r, &r->link)) < 0) return x;
-    if ((x = choose_components(r)) < 0) return x;
+    if ((x = choose_components(r)) < 0 || (x = watch_start(r)) < 0) return x;
     if ((x = open_flight(r)) < 0) {
         str_appendf(error, "%s: %s", r->run->flight, strerror(-x));
         return x;
@@ -313,6 +342,7 @@ static void role_deinit(struct role_process *r)
     flight_close(r->flight);
     flight_close(r->journal);
     child_link_free(r->link);
+    if (r->watch) event_free(r->watch);
     free(r->started);
     if (r->base) event_base_free(r->base);
 }

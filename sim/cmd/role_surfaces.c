@@ -13,6 +13,7 @@
 #include "mock-orchestrator/api_server.h"
 #include "sim/base/ids.h"
 #include "sim/live/disk.h"
+#include "sim/live/resources.h"
 #include "sim/live/tunnel_connector.h"
 #include "sim/live/tunnel_dialer.h"
 #include "sim/live/tunnel_edge.h"
@@ -284,6 +285,7 @@ int role_surfaces_new(const struct live_run *run, const struct child *child, str
 
     if (!s) return -ENOMEM;
     *s = (struct role_surfaces){.run = run, .child = child, .driver = driver, .error = error};
+    if (hosts(s, ROLE_CLIENT)) resources_wake_promptly();
     r = open_shared(s);
     for (size_t i = 0; r == 0 && i < child->process->component_count; i++)
         r = open_component(s, child->process->components[i]);

@@ -25,6 +25,7 @@ before(async () => {
     '--api-key', API_KEY,
     '--environment', ENVIRONMENT,
     '--environment-key', ENVIRONMENT_KEY,
+    ...(process.env.MOCK_FLIGHT ? ['--flight', process.env.MOCK_FLIGHT] : []),
   ]);
   assert.match(mock.ready.listening, /^http:\/\/127\.0\.0\.1:\d+$/);
   baseURL = mock.ready.listening;
