@@ -209,9 +209,12 @@ static void ask_op(struct call *c)
     call_ask(c, *m, c->after);
 }
 
+/* That there is no such item the component may say itself. */
 static void looked(struct call *c)
 {
-    if (expect_item(c)) ask_op(c);
+    bool unknown = c->answer.kind == M_ERROR && c->answer.a == 404;
+
+    if (unknown || expect_item(c)) ask_op(c);
 }
 
 /* Asks `m` about the path's item. Whether it is in the path's environment is looked at first, where it is not

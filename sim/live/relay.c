@@ -10,11 +10,14 @@
 #include "sim/base/list.h"
 #include "sim/live/tcp.h"
 
-/* A piece of the stream that waits for its time. */
+enum what { WHAT_BYTES, WHAT_EOF, WHAT_END, WHAT_RESET };
+
+/* A piece of the stream, or how it ended, that waits for its time. */
 struct piece {
     struct list link;
+    enum what what;
     nsec_t due;
-    struct evbuffer *bytes;
+    struct evbuffer *bytes; /* WHAT_BYTES */
 };
 
 struct pair;
@@ -25,15 +28,18 @@ struct way {
     struct stream *in, *out;
     struct list pieces;
     struct event *timer;
-    nsec_t last_due, wire_free_at;
+    nsec_t last_due;
+    size_t unconsumed;  /* bytes that were handed on while the receiver was slow */
     bool from_listener; /* what the dialed side sends */
-    bool eof, out_ended;
 };
 
 struct pair {
     struct list link;
     struct relay *relay;
     struct way ways[2];
+    struct event *dial_timer; /* until `up`: for that, or for when the dialer has lost its patience */
+    bool too_late;            /* that comes first */
+    bool up;                  /* the handshake is through: the listener was dialed */
     struct prng latency;
 };
 
@@ -43,6 +49,7 @@ struct relay {
     struct tcp_listener *listener;
     struct list pairs;
     struct event *fault_timer;
+    nsec_t wire_free_at[2]; /* when the link is free again, in each direction */
     uint64_t epoch_ns;
     uint64_t connections;
     bool started;
@@ -75,7 +82,7 @@ static void timer_at(const struct relay *r, struct event *timer, nsec_t at)
 static bool concerns(const struct relay *r, const struct plan_fault *f)
 {
     return f->link == r->opts.link &&
-           (f->target == 0 || f->target == r->opts.from || f->target == r->opts.to);
+           (f->all_instances || f->target == 0 || f->target == r->opts.from || f->target == r->opts.to);
 }
 
 static const struct plan_fault *fault_now(const struct relay *r, enum fault_kind kind, nsec_t now)
@@ -92,15 +99,16 @@ static const struct plan_fault *fault_now(const struct relay *r, enum fault_kind
  * ----------------------------------------------------------------------------------------------------------
  */
 
+static void piece_free(struct piece *p)
+{
+    list_remove(&p->link);
+    if (p->bytes) evbuffer_free(p->bytes);
+    free(p);
+}
+
 static void way_clear(struct way *w)
 {
-    struct list *l;
-
-    while ((l = list_pop_front(&w->pieces))) {
-        struct piece *p = container_of(l, struct piece, link);
-        evbuffer_free(p->bytes);
-        free(p);
-    }
+    while (!list_is_empty(&w->pieces)) piece_free(container_of(list_first(&w->pieces), struct piece, link));
     if (w->timer) event_free(w->timer);
     w->timer = NULL;
 }
@@ -112,41 +120,65 @@ static void pair_free(struct pair *p, bool abort)
         way_clear(&p->ways[i]);
         stream_free(p->ways[i].in, abort);
     }
+    if (p->dial_timer) event_free(p->dial_timer);
     free(p);
 }
 
-/* Hands on what is due. */
+/* A slow receiver stops the sender. */
+static void way_consume(struct way *w)
+{
+    size_t n = w->unconsumed;
+
+    if (stream_pending(w->out) > STREAM_HIGH_MARK) return;
+    w->unconsumed = 0;
+    stream_consumed(w->in, n);
+}
+
+static void hand_on_bytes(struct way *w, struct piece *p, bool vanishes)
+{
+    w->unconsumed += evbuffer_get_length(p->bytes);
+    if (!vanishes) stream_write(w->out, p->bytes);
+    way_consume(w);
+}
+
+/* False: the pair is gone. What is lost on its way is lost for good: a peer that never hears of an end waits
+ * until it gives up itself. */
+static bool hand_on(struct way *w, struct piece *p)
+{
+    bool vanishes = w->from_listener && fault_now(w->pair->relay, FAULT_LINK_HALF_OPEN, p->due);
+    enum what what = p->what;
+
+    if (what == WHAT_BYTES) hand_on_bytes(w, p, vanishes);
+    piece_free(p);
+    if (what == WHAT_BYTES || vanishes) return true;
+    if (what == WHAT_EOF) {
+        stream_shutdown(w->out);
+        return true;
+    }
+    pair_free(w->pair, what == WHAT_RESET);
+    return false;
+}
+
+/* Hands on what is due. The pair may be gone afterwards. */
 static void way_flush(struct way *w)
 {
     struct relay *r = w->pair->relay;
     nsec_t now = relay_now(r);
     const struct plan_fault *stall = fault_now(r, FAULT_LINK_STALL, now);
-    struct list *l;
 
+    if (!w->pair->up) return;
     if (stall) {
         timer_at(r, w->timer, stall->at_ns + stall->for_ns);
         return;
     }
-    while ((l = list_first(&w->pieces))) {
-        struct piece *p = container_of(l, struct piece, link);
-        size_t n = evbuffer_get_length(p->bytes);
+    while (!list_is_empty(&w->pieces)) {
+        struct piece *p = container_of(list_first(&w->pieces), struct piece, link);
 
         if (p->due > now) {
             timer_at(r, w->timer, p->due);
             return;
         }
-        list_remove(l);
-        if (w->from_listener && fault_now(r, FAULT_LINK_HALF_OPEN, now))
-            evbuffer_drain(p->bytes, n);
-        else
-            stream_write(w->out, p->bytes);
-        stream_consumed(w->in, n);
-        evbuffer_free(p->bytes);
-        free(p);
-    }
-    if (w->eof && !w->out_ended) {
-        w->out_ended = true;
-        stream_shutdown(w->out);
+        if (!hand_on(w, p)) return;
     }
 }
 
@@ -155,41 +187,54 @@ static void on_way_timer(evutil_socket_t fd, short what, void *arg)
     way_flush(arg);
 }
 
+static nsec_t latency_at(struct pair *p, nsec_t now)
+{
+    const struct relay *r = p->relay;
+    const struct plan_fault *late = fault_now(r, FAULT_LINK_DELAY, now);
+    nsec_t latency = dist_sample(&r->opts.plan->links[r->opts.link].latency_ns, &p->latency);
+
+    return nsec_add(latency, late ? late->delay_ns : 0);
+}
+
 /* When `n` bytes that came now are through: paced by the rate, then delayed; never before what came earlier.
  */
 static nsec_t due_time(struct way *w, size_t n)
 {
     struct relay *r = w->pair->relay;
-    const struct plan_link *link = &r->opts.plan->links[r->opts.link];
-    nsec_t now = relay_now(r), due = now;
-    const struct plan_fault *slow = fault_now(r, FAULT_LINK_RATE, now),
-                            *late = fault_now(r, FAULT_LINK_DELAY, now);
-    uint64_t rate = slow ? slow->bytes_per_second : link->bytes_per_second;
+    nsec_t now = relay_now(r), due = now, *free_at = &r->wire_free_at[w->from_listener];
+    const struct plan_fault *slow = fault_now(r, FAULT_LINK_RATE, now);
+    uint64_t rate = slow ? slow->bytes_per_second : r->opts.plan->links[r->opts.link].bytes_per_second;
 
     if (rate) {
-        if (w->wire_free_at < now) w->wire_free_at = now;
-        w->wire_free_at += (nsec_t)((unsigned __int128)n * NSEC_PER_S / rate);
-        due = w->wire_free_at;
+        if (*free_at < now) *free_at = now;
+        due = *free_at = nsec_add(*free_at, (nsec_t)((unsigned __int128)n * NSEC_PER_S / rate));
     }
-    due = nsec_add(due, dist_sample(&link->latency_ns, &w->pair->latency));
-    if (late) due = nsec_add(due, late->delay_ns);
+    due = nsec_add(due, latency_at(w->pair, now));
     if (due < w->last_due) due = w->last_due;
     return w->last_due = due;
 }
 
-static void on_data(struct way *w, struct evbuffer *in)
+/* Takes all of `in` (NULL: nothing). False: out of memory. */
+static bool way_add(struct way *w, enum what what, struct evbuffer *in)
 {
     struct piece *p = malloc(sizeof *p);
 
-    if (!p) return; /* stays in `in`, and so stops the peer */
-    *p = (struct piece){.bytes = evbuffer_new(), .due = due_time(w, evbuffer_get_length(in))};
-    if (!p->bytes) {
+    if (!p) return false;
+    *p = (struct piece){.what = what};
+    if (in && !(p->bytes = evbuffer_new())) {
         free(p);
-        return;
+        return false;
     }
-    evbuffer_add_buffer(p->bytes, in);
+    p->due = due_time(w, in ? evbuffer_get_length(in) : 0);
+    if (in) evbuffer_add_buffer(p->bytes, in);
     list_push_back(&w->pieces, &p->link);
-    way_flush(w);
+    return true;
+}
+
+/* What finds no memory stays in `in`, and so stops the peer. */
+static void on_data(struct way *w, struct evbuffer *in)
+{
+    if (way_add(w, WHAT_BYTES, in)) way_flush(w);
 }
 
 static struct way *way_from(struct pair *p, bool listener)
@@ -206,67 +251,133 @@ static void on_data_1(void *user, struct evbuffer *in)
     on_data(way_from(user, true), in);
 }
 
-static void on_eof(struct way *w)
+static void on_end(struct way *w, enum what what)
 {
-    w->eof = true;
-    if (list_is_empty(&w->pieces)) way_flush(w);
+    if (w->pair->up && way_add(w, what, NULL))
+        way_flush(w);
+    else
+        pair_free(w->pair, true);
 }
+
 static void on_eof_0(void *user)
 {
-    on_eof(way_from(user, false));
+    on_end(way_from(user, false), WHAT_EOF);
 }
 static void on_eof_1(void *user)
 {
-    on_eof(way_from(user, true));
+    on_end(way_from(user, true), WHAT_EOF);
 }
 
 /* The end of one side is the end of both; a clean one after both had said all. */
-static void on_ended(void *user, enum stream_end end, const char *what)
+static void on_ended_0(void *user, enum stream_end end, const char *what)
 {
-    struct pair *p = user;
+    on_end(way_from(user, false), end == STREAM_END_CLEAN ? WHAT_END : WHAT_RESET);
+}
+static void on_ended_1(void *user, enum stream_end end, const char *what)
+{
+    on_end(way_from(user, true), end == STREAM_END_CLEAN ? WHAT_END : WHAT_RESET);
+}
 
-    pair_free(p, end != STREAM_END_CLEAN);
+/* The dialer takes more: it is the second way's output. */
+static void on_writable_0(void *user)
+{
+    way_consume(way_from(user, true));
+}
+static void on_writable_1(void *user)
+{
+    way_consume(way_from(user, false));
 }
 
 static const struct stream_handler handlers[2] = {
-    {.data = on_data_0, .eof = on_eof_0, .ended = on_ended},
-    {.data = on_data_1, .eof = on_eof_1, .ended = on_ended},
+    {.data = on_data_0, .writable = on_writable_0, .eof = on_eof_0, .ended = on_ended_0},
+    {.data = on_data_1, .writable = on_writable_1, .eof = on_eof_1, .ended = on_ended_1},
 };
 
-static bool way_init(struct pair *p, bool listener, struct stream *in, struct stream *out)
+static void way_init(struct way *w, struct pair *p)
 {
-    struct way *w = &p->ways[listener];
-
-    *w = (struct way){.pair = p, .in = in, .out = out, .from_listener = listener};
+    *w = (struct way){.pair = p, .from_listener = w == &p->ways[1]};
     list_init(&w->pieces);
     w->timer = event_new(p->relay->opts.base, -1, 0, on_way_timer, w);
-    return w->timer != NULL;
+}
+
+/* What would arrive at `at` is held back while the link is stalled, or, `to` the dialer, half open. */
+static nsec_t held(const struct relay *r, nsec_t at, bool to_dialer)
+{
+    const struct plan_fault *f;
+
+    while ((f = fault_now(r, FAULT_LINK_STALL, at)) ||
+           (to_dialer && (f = fault_now(r, FAULT_LINK_HALF_OPEN, at))))
+        at = nsec_add(f->at_ns, f->for_ns);
+    return at;
+}
+
+/* The handshake is through: now the listener hears of the connection. */
+static void come_up(struct pair *p)
+{
+    const struct relay *r = p->relay;
+    struct stream *dialer = p->ways[0].in, *listener;
+    struct tcp_options o = {0};
+
+    if (tcp_dial(r->opts.base, r->target, &o, &listener) < 0) {
+        pair_free(p, true);
+        return;
+    }
+    p->up = true;
+    p->ways[0].out = p->ways[1].in = listener;
+    p->ways[1].out = dialer;
+    stream_set_handler(listener, &handlers[1], p);
+    way_flush(&p->ways[0]);
+}
+
+static void on_dial_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct pair *p = arg;
+
+    if (p->too_late)
+        pair_free(p, true);
+    else
+        come_up(p);
+}
+
+/* The kernel has long said yes to the dialer, but what it sends goes nowhere before TCP's handshake would
+ * have been through. */
+static void shake_hands(struct pair *p)
+{
+    const struct relay *r = p->relay;
+    const struct plan_link *link = &r->opts.plan->links[r->opts.link];
+    nsec_t now = relay_now(r), up_at = now;
+
+    if (link->dial_round_trips) {
+        up_at = held(r, nsec_add(up_at, latency_at(p, now)), false);
+        up_at = held(r, nsec_add(up_at, latency_at(p, now)), true);
+    }
+    p->ways[0].last_due = up_at;
+    p->too_late = link->dial_timeout_ns && up_at - now > link->dial_timeout_ns;
+    timer_at(r, p->dial_timer, p->too_late ? nsec_add(now, link->dial_timeout_ns) : up_at);
 }
 
 static void on_accepted(void *user, struct stream *dialer, const char *peer)
 {
     struct relay *r = user;
     struct pair *p = calloc(1, sizeof *p);
-    struct stream *listener = NULL;
-    struct tcp_options o = {0};
     uint64_t key = prng_key(r->opts.plan->seed, r->opts.plan->replicate, "relay");
 
-    if (!p || tcp_dial(r->opts.base, r->target, &o, &listener) < 0) {
+    if (!p) {
         stream_free(dialer, true);
-        free(p);
         return;
     }
     p->relay = r;
     p->latency = prng_derive(key, (uint64_t)r->opts.from << 32 | r->opts.to, (uint32_t)r->connections++);
+    p->dial_timer = event_new(r->opts.base, -1, 0, on_dial_timer, p);
     list_push_back(&r->pairs, &p->link);
-    if (!way_init(p, false, dialer, listener) || !way_init(p, true, listener, dialer)) {
-        p->ways[0].in = dialer;
-        p->ways[1].in = listener;
+    for (int i = 0; i < 2; i++) way_init(&p->ways[i], p);
+    p->ways[0].in = dialer;
+    if (!p->ways[0].timer || !p->ways[1].timer || !p->dial_timer) {
         pair_free(p, true);
         return;
     }
     stream_set_handler(dialer, &handlers[0], p);
-    stream_set_handler(listener, &handlers[1], p);
+    shake_hands(p);
 }
 
 /* Cuts
