@@ -1,0 +1,39 @@
+/*
+ * What a live run needs of the machine: open descriptors, and a scheduler that wakes the load in time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/base/str.h"
+#include "sim/live/layout.h"
+
+/*
+ * Open descriptors that the process surely needs at once: a connection for each worker, for each tunnel
+ * connection, for each session that is known to be open at one time (of loads that start at once, or with so
+ * many users), and a few of its own. Open loads may need more; see resources_descriptors_low().
+ */
+uint64_t resources_descriptors_needed(const struct plan *plan, const struct process *process);
+
+/*
+ * Raises this process's limit of open descriptors as far as it goes; children inherit it. -EMFILE, with one
+ * clear line in `error`, when that is not enough for some process of the layout; a negative errno when the
+ * limit cannot be read.
+ */
+int resources_raise_descriptors(const struct plan *plan, const struct layout *layout, struct str *error);
+
+/*
+ * Whether this process has had nearly all the descriptors of its limit open at one time, and has not closed
+ * all of the last ones since; then some of its connections may have failed for that alone. Costs two system
+ * calls.
+ */
+bool resources_descriptors_low(uint64_t *ret_limit);
+
+/*
+ * Asks the scheduler to wake this process soon rather than to let it run for long: a short time slice, where
+ * the kernel has that (Linux 6.12; elsewhere nothing happens). For the process that starts sessions on a
+ * schedule: beside processes that use up all cores it is then late by a tenth of what it would be. Needs no
+ * privilege, and leaves the share of CPU as it is.
+ */
+void resources_wake_promptly(void);
