@@ -180,10 +180,10 @@ static const char *flow_name(const struct run_result *run, struct result *r, uin
 }
 
 /* Whether something may have been lost on the way without anybody left to count it: a process that was
- * killed, or a run that was cut short. */
+ * killed, a run that was cut short, or a relay that held something for a reader who went away. */
 static bool may_lose_flows(const struct run_result *run)
 {
-    if (run->interrupted || run->invalid_reason_count) return true;
+    if (run->interrupted || run->invalid_reason_count || run->plan->live.relay_links) return true;
     for (uint32_t i = 0; i < run->plan->fault_count; i++) {
         if (run->plan->faults[i].kind != FAULT_ANSWER) return true;
     }

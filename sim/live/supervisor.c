@@ -543,7 +543,8 @@ static void end_all(struct supervisor *s)
         tell_all(s, "end");
         if (!s->failure) await_all(s, CHILD_ENDED, "done with its books");
         /* What is still on its way arrives, and is counted. */
-        wait_until(s, clock_ns(CLOCK_MONOTONIC) + late_ns);
+        until = clock_ns(CLOCK_MONOTONIC) + late_ns;
+        while (clock_ns(CLOCK_MONOTONIC) < until) wait_until(s, until);
     }
     tell_all(s, "exit");
     until = clock_ns(CLOCK_MONOTONIC) + exit_patience_ns;
