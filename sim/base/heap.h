@@ -1,5 +1,5 @@
 /*
- * A binary min-heap in the total order (at, prio, seq): for live timers, and as the calendar's oracle.
+ * A min-heap in the total order (at, prio, seq): for live timers, and as the calendar's oracle.
  */
 #pragma once
 

@@ -36,7 +36,7 @@ int slab_init(struct slab *s, size_t object_size, uint32_t limit)
 {
     ASSERT(object_size > 0 && object_size < SLAB_LIMIT_MAX && limit > 0 && limit <= SLAB_LIMIT_MAX);
 
-    struct slab new = {.object_size = (uint32_t)object_size, .limit = limit};
+    struct slab new = {.limit = limit};
     new.stride = (uint32_t)((object_size + sizeof(uint32_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
     while (((size_t) new.stride << (new.chunk_bits + 1)) <= CHUNK_BYTES &&
            (UINT32_C(1) << new.chunk_bits) < limit)
@@ -81,15 +81,19 @@ static uint32_t take_free(struct slab *s)
     return (word & ~INDEX_MASK) | index;
 }
 
-uint32_t slab_alloc(struct slab *s)
+uint32_t slab_take(struct slab *s)
 {
     uint32_t id = s->free_len ? take_free(s) : take_new(s);
-    void *object;
 
-    if (!id) return 0;
-    object = slab_get_unchecked(s, id);
-    memset(object, 0, s->object_size);
-    *slab_word(s, object) = id;
+    if (id) *word_at(s, slab_index(id)) = id;
+    return id;
+}
+
+uint32_t slab_alloc(struct slab *s)
+{
+    uint32_t id = slab_take(s);
+
+    if (id) memset(slab_get_unchecked(s, id), 0, s->stride - sizeof(uint32_t));
     return id;
 }
 

@@ -23,7 +23,6 @@
 struct slab {
     char **chunks;
     size_t bytes;
-    uint32_t object_size;
     uint32_t stride;     /* from one object to the next */
     uint32_t chunk_bits; /* log2 of the objects in a chunk */
     uint32_t limit;
@@ -39,6 +38,8 @@ void slab_deinit(struct slab *s);
 
 /* Takes a slot; the object is zeroed. Returns its id, or 0 at the limit or out of memory. */
 uint32_t slab_alloc(struct slab *s);
+/* The same, but the object is not zeroed: for who writes all of it. */
+uint32_t slab_take(struct slab *s);
 /* Gives the slot back. The id must be live: freeing twice is a programmer error. */
 void slab_free(struct slab *s, uint32_t id);
 
