@@ -11,8 +11,12 @@
 #define BLOCK_CHUNKS 64
 /* More in `ready` than this, and its time range is cut down. */
 #define READY_MANY (2 * CHUNK_ITEMS)
-#define READY_MIN  (2 * READY_MANY)
-#define SEQ_MASK   ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
+/* A bucket with more is not made ready, but sinks to finer ones. */
+#define READY_FEW 14
+/* With so many or more, no further bucket is made ready. */
+#define READY_ENOUGH 32
+#define READY_MIN    (2 * READY_MANY)
+#define SEQ_MASK     ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
 
 /* A bucket is a chain of chunks, all full but the first. The order within a bucket does not matter. */
 struct cal_chunk {
@@ -43,16 +47,17 @@ static int add_block(struct calendar *c)
     return 0;
 }
 
-/* Memory for `len` events wherever they may go. Each bucket may have one chunk that is not full, and one more
- * is being emptied. */
-static int reserve(struct calendar *c, size_t len)
+/* Memory for one event more than there is room for now, wherever they all may go. Each bucket may have one
+ * chunk that is not full, and one more is being emptied. */
+static int reserve(struct calendar *c)
 {
-    size_t chunks = CALENDAR_LEVELS * CALENDAR_DIGITS + len / CHUNK_ITEMS + 2;
+    const size_t apart = CALENDAR_LEVELS * CALENDAR_DIGITS + 2;
 
-    while (c->chunks < chunks) {
+    while (c->chunks <= apart || c->room == (c->chunks - apart) * CHUNK_ITEMS) {
         int r = add_block(c);
         if (r < 0) return r;
     }
+    c->room = (c->chunks - apart) * CHUNK_ITEMS;
     return 0;
 }
 
@@ -83,7 +88,7 @@ int calendar_init(struct calendar *c, size_t limit)
     c->ready_cap = READY_MIN;
     c->bytes = READY_MIN * sizeof(*c->ready);
 
-    int r = reserve(c, 0);
+    int r = reserve(c);
     if (r < 0) calendar_deinit(c);
     return r;
 }
@@ -186,22 +191,43 @@ static struct cal_chunk *drop_chunk(struct calendar *c, struct cal_chunk *chunk)
     return next;
 }
 
-/* Makes all events of a bucket ready, in order. */
-static void make_ready(struct calendar *c, struct cal_chunk *chunk, unsigned level)
+static nsec_t last_of(nsec_t time, unsigned level)
 {
+    return time | (((nsec_t)1 << (level * CALENDAR_DIGIT_BITS)) - 1);
+}
+
+/* Makes all events of a bucket ready, in order. What is ready already comes before them. */
+static void make_ready(struct calendar *c, struct cal_chunk *chunk)
+{
+    size_t first = c->ready_end;
     bool few = !chunk->next;
 
-    c->ready_level = level;
-    c->ready_last = c->base + (((nsec_t)1 << (level * CALENDAR_DIGIT_BITS)) - 1);
-    c->ready_first = c->ready_end = 0;
     for (; chunk; chunk = drop_chunk(c, chunk)) {
         for (size_t i = 0; i < chunk->len; i++) {
             ready_reserve(c);
             c->ready[c->ready_end++] = chunk->items[i];
-            if (few) settle_last(c, 0);
+            if (few) settle_last(c, first);
         }
     }
-    if (!few) heap_sort(c->ready, c->ready_end);
+    if (!few) heap_sort(c->ready + first, c->ready_end - first);
+}
+
+/* Takes the next buckets of the level too while they hold little, so that it is known what comes soon. The
+ * base stays at the first of them. */
+static void make_more_ready(struct calendar *c, unsigned level)
+{
+    while (c->digits_used[level]) {
+        nsec_t base = c->base;
+        const struct cal_chunk *next = c->buckets[level][__builtin_ctzll(c->digits_used[level])];
+        struct cal_chunk *chunk;
+
+        if (next->next || next->len > READY_FEW || c->ready_end + next->len > READY_ENOUGH) return;
+        chunk = take_bucket(c, &level);
+        c->ready_last = last_of(c->base, level);
+        c->base = base;
+        c->ready_level = level + 1;
+        make_ready(c, chunk);
+    }
 }
 
 /* Gets the next events ready, if there are any: a bucket that is small or of a single time at once, others by
@@ -212,8 +238,13 @@ static void refill(struct calendar *c)
         unsigned level;
         struct cal_chunk *chunk = take_bucket(c, &level);
 
-        if (level == 0 || !chunk->next) {
-            make_ready(c, chunk, level);
+        if (level == 0 || (!chunk->next && chunk->len <= READY_FEW)) {
+            c->ready_level = level;
+            c->ready_last = last_of(c->base, level);
+            c->ready_first = c->ready_end = 0;
+            c->refills++;
+            make_ready(c, chunk);
+            make_more_ready(c, level);
             continue;
         }
         for (; chunk; chunk = drop_chunk(c, chunk))
@@ -231,7 +262,7 @@ static void cut_ready(struct calendar *c)
         /* Still in the bucket that was taken, so that the buckets of its level and above stay right. */
         c->base = nsec_max(c->base, c->now);
         c->ready_level--;
-        c->ready_last = c->base | (((nsec_t)1 << (c->ready_level * CALENDAR_DIGIT_BITS)) - 1);
+        c->ready_last = last_of(c->base, c->ready_level);
         while (kept > c->ready_first && c->ready[kept - 1].at > c->ready_last) kept--;
         for (size_t i = kept; i < c->ready_end; i++) place(c, &c->ready[i]);
         c->ready_end = kept;
@@ -243,8 +274,10 @@ int calendar_push(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload
     ASSERT(at >= c->now && prio <= CALENDAR_PRIO_MAX);
     if (c->len == c->limit) return -ENOSPC;
 
-    int r = reserve(c, c->len + 1);
-    if (r < 0) return r;
+    if (c->len == c->room) {
+        int r = reserve(c);
+        if (r < 0) return r;
+    }
 
     uint64_t seq = c->next_seq++;
     if (c->shuffled) seq = mix64_chain(c->shuffle, seq);

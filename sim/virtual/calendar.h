@@ -49,7 +49,7 @@ struct calendar {
     nsec_t now;              /* of the last event taken out */
     nsec_t base;             /* what the buckets' digits are compared with */
     nsec_t ready_last;       /* all up to here are in `ready`, all later ones in buckets */
-    unsigned ready_level;    /* the level whose bucket `ready_last` ends */
+    unsigned ready_level;    /* the level of the bucket within which all in `ready` was at first */
     struct cal_entry *ready; /* sorted, from ready_first to before ready_end */
     size_t ready_first;
     size_t ready_end;
@@ -65,6 +65,8 @@ struct calendar {
     struct cal_chunk *spare;                                     /* chunks to be used */
     struct cal_chunk *blocks;                                    /* all memory for chunks, chained */
     size_t chunks;                                               /* in all blocks, but the links */
+    size_t room;                                                 /* events for which there are chunks */
+    uint64_t refills;                                            /* of `ready` */
     size_t bytes;
 };
 
@@ -88,13 +90,12 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item);
  * afterwards. */
 nsec_t calendar_peek_at(struct calendar *c);
 
-/* The payload of an event that will come soon: the `n`th from now if nothing is entered before it, 0 being
- * the next. False where that is not known yet. A hint, for fetching memory ahead. */
-static inline bool calendar_ahead(const struct calendar *c, size_t n, uint64_t *ret_payload)
+/* The next events, in order, if nothing is entered before them; at least one unless none is known yet. A
+ * hint, for fetching memory ahead: there are new ones each time `refills` has changed. */
+static inline const struct cal_entry *calendar_soon(const struct calendar *c, size_t *ret_count)
 {
-    if (c->ready_end - c->ready_first <= n) return false;
-    *ret_payload = c->ready[c->ready_first + n].payload;
-    return true;
+    *ret_count = c->ready_end - c->ready_first;
+    return c->ready + c->ready_first;
 }
 
 static inline size_t calendar_len(const struct calendar *c)

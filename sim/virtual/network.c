@@ -19,8 +19,9 @@ struct network {
     struct {
         enum link_id id;
         bool talk, from_dials;
+        bool faulty;   /* the plan has a fault on this link */
+        bool constant; /* its latency is */
     } between[ROLE_COUNT][ROLE_COUNT];
-    bool faulty[LINK_COUNT]; /* the plan has a fault on this link */
     size_t pairs[LINK_COUNT];
     size_t memory;
 };
@@ -33,7 +34,7 @@ struct passage {
     bool from_dials;
 };
 
-static struct passage passage(const struct network *n, addr_t from, addr_t to)
+static inline struct passage passage(const struct network *n, addr_t from, addr_t to)
 {
     struct passage p;
     addr_t dials, listens;
@@ -80,17 +81,28 @@ static void link_ends(const struct network *n, enum link_id id, enum role *ret_d
     UNREACHABLE();
 }
 
-static void links_init(struct network *n)
+static void link_is_faulty(struct network *n, enum link_id id)
 {
     for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
         for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++)
+            if (n->between[a][b].talk && n->between[a][b].id == id) n->between[a][b].faulty = true;
+    }
+}
+
+static void links_init(struct network *n)
+{
+    for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
+        for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++) {
             n->between[a][b].talk =
                 plan_link_between(a, b, &n->between[a][b].id, &n->between[a][b].from_dials) == 0;
+            n->between[a][b].constant =
+                n->between[a][b].talk && n->plan->links[n->between[a][b].id].latency_ns.kind == DIST_CONSTANT;
+        }
     }
     for (uint32_t i = 0; i < n->plan->fault_count; i++) {
         enum fault_kind kind = n->plan->faults[i].kind;
         if (kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH)
-            n->faulty[n->plan->faults[i].link] = true;
+            link_is_faulty(n, n->plan->faults[i].link);
     }
 }
 
@@ -151,19 +163,29 @@ nsec_t network_message_cost(const struct network *n, addr_t at, uint32_t bytes)
     return h->message_ns + (nsec_t)((unsigned __int128)h->kilobyte_ns * bytes / 1024);
 }
 
+/* The core that is free first works until `until`. The cores are a heap. */
+static nsec_t core_busy(nsec_t *free_at, uint32_t cores, nsec_t until)
+{
+    uint32_t i = 0, child;
+
+    while ((child = 2 * i + 1) < cores) {
+        if (child + 1 < cores && free_at[child + 1] < free_at[child]) child++;
+        if (free_at[child] >= until) break;
+        free_at[i] = free_at[child];
+        i = child;
+    }
+    return free_at[i] = until;
+}
+
 nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost)
 {
     uint32_t cores = n->plan->hosts[ADDR_ROLE(at)].cores;
     struct host *h = &n->hosts[ADDR_ROLE(at)][ADDR_ORDINAL(at)];
-    uint32_t first = 0;
     nsec_t start;
 
     if (cores == 0) return now;
-    for (uint32_t i = 1; i < cores; i++) {
-        if (h->core_free_at[i] < h->core_free_at[first]) first = i;
-    }
-    start = h->core_free_at[first] > now ? h->core_free_at[first] : now;
-    return h->core_free_at[first] = nsec_add(start, cost);
+    start = h->core_free_at[0] > now ? h->core_free_at[0] : now;
+    return core_busy(h->core_free_at, cores, nsec_add(start, cost));
 }
 
 bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
@@ -171,12 +193,11 @@ bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
     return f->all_instances || f->target == 0 || f->target == a || f->target == b;
 }
 
-const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
-                                       nsec_t now)
+static const struct plan_fault *find_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
+                                           nsec_t now)
 {
     enum link_id id = n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].id;
 
-    if (!n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].talk || !n->faulty[id]) return NULL;
     for (uint32_t i = 0; i < n->plan->fault_count; i++) {
         const struct plan_fault *f = &n->plan->faults[i];
 
@@ -184,6 +205,17 @@ const struct plan_fault *network_fault(const struct network *n, enum fault_kind 
         if (network_fault_concerns(f, a, b)) return f;
     }
     return NULL;
+}
+
+static inline bool is_faulty(const struct network *n, addr_t a, addr_t b)
+{
+    return n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].faulty;
+}
+
+const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
+                                       nsec_t now)
+{
+    return is_faulty(n, a, b) ? find_fault(n, kind, a, b, now) : NULL;
 }
 
 const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b, enum link_id *ret_id)
@@ -194,15 +226,19 @@ const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b
     return p.link;
 }
 
+/* Without faults. */
+static nsec_t latency_of(struct network *n, addr_t from, addr_t to, const struct passage *p)
+{
+    if (n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].constant) return p->link->latency_ns.lo;
+    return dist_sample(&p->link->latency_ns, &n->hosts[ADDR_ROLE(from)][ADDR_ORDINAL(from)].latency);
+}
+
 nsec_t network_latency(struct network *n, addr_t from, addr_t to, nsec_t now)
 {
     struct passage p = passage(n, from, to);
     const struct plan_fault *f = network_fault(n, FAULT_LINK_DELAY, from, to, now);
-    struct host *h = &n->hosts[ADDR_ROLE(from)][ADDR_ORDINAL(from)];
-    nsec_t latency = p.link->latency_ns.kind == DIST_CONSTANT ? p.link->latency_ns.lo
-                                                              : dist_sample(&p.link->latency_ns, &h->latency);
 
-    return nsec_add(latency, f ? f->delay_ns : 0);
+    return nsec_add(latency_of(n, from, to, &p), f ? f->delay_ns : 0);
 }
 
 /* What would arrive at `at` is held back while the link is stalled, and, with `half_open`, while it is that.
@@ -228,9 +264,10 @@ nsec_t network_dial(struct network *n, addr_t from, addr_t to, nsec_t now)
     return now;
 }
 
-static nsec_t send_time(uint64_t bytes, uint64_t bytes_per_second)
+/* 32 bits of bytes times 30 bits of nanoseconds. */
+static nsec_t send_time(uint32_t bytes, uint64_t bytes_per_second)
 {
-    return (nsec_t)((unsigned __int128)bytes * NSEC_PER_S / bytes_per_second);
+    return bytes * NSEC_PER_S / bytes_per_second;
 }
 
 static nsec_t *wire_free_at(struct network *n, const struct passage *p)
@@ -255,6 +292,7 @@ nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, u
 
         *free_at = now = nsec_add(start, send_time(bytes, rate));
     }
+    if (!is_faulty(n, from, to)) return nsec_add(now, latency_of(n, from, to, &p));
     return held(n, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
 }
 
