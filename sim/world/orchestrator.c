@@ -239,9 +239,69 @@ static void orchestrator_handle(struct component *component, nsec_t now, const s
     }
 }
 
+/* Looking ahead: see component_ops.soon. References may be stale, but name slots that were used. */
+
+static void session_soon(const struct orchestrator *o, uint32_t ref, uint32_t seq, unsigned step)
+{
+    const struct session *s;
+
+    if (!ref || slab_index(ref) >= o->sessions.used) return;
+    s = slab_get_unchecked(&o->sessions, ref);
+    if (step == 0) {
+        prefetch_object(s, sizeof *s);
+        return;
+    }
+    session_log_soon(&o->logs, &s->log, seq ? seq : s->log.count, step - 1);
+    if (seq) session_log_soon(&o->logs, &s->log, s->log.count, step - 1);
+    if (step == 1 && s->streams_first && slab_index(s->streams_first) < o->streams.used)
+        __builtin_prefetch(slab_get_unchecked(&o->streams, s->streams_first));
+}
+
+static void request_soon(const struct orchestrator *o, const struct msg *m, unsigned step)
+{
+    uint32_t bucket = (uint32_t)m->a & (o->buckets - 1);
+
+    switch ((enum msg_kind)m->kind) {
+    case M_SESSION_GET:
+    case M_SESSION_DELETE:
+    case M_EVENTS_SEND:
+    case M_EVENTS_LIST:
+    case M_STREAM:
+        if (step == 0)
+            __builtin_prefetch(&o->sessions_by_serial[bucket]);
+        else
+            session_soon(o, o->sessions_by_serial[bucket], m->kind == M_EVENTS_SEND ? ID_SEQ(m->c) : 0,
+                         step - 1);
+        break;
+    default: break;
+    }
+}
+
+static void orchestrator_soon(const struct component *component, unsigned step, const struct prospect *what)
+{
+    const struct orchestrator *o = (const struct orchestrator *)component;
+    uint32_t ref = TAG_REF(what->tag);
+    const struct event_stream *stream;
+
+    if (what->token) {
+        enum purpose purpose = TOKEN_PURPOSE(what->token);
+        if (purpose == PURPOSE_MODEL || purpose == PURPOSE_CALLS)
+            session_soon(o, TOKEN_REF(what->token), 0, step);
+    } else if (TAG_KIND(what->tag) == FLOW_STREAM && slab_index(ref) < o->streams.used) {
+        stream = slab_get_unchecked(&o->streams, ref);
+        if (step == 0)
+            __builtin_prefetch(stream);
+        else
+            session_soon(o, stream->session, 0, step - 1);
+    } else if (TAG_KIND(what->tag) == FLOW_NONE && what->msg) {
+        request_soon(o, what->msg, step);
+    }
+}
+
 const struct component_ops orchestrator_ops = {
     .new = orchestrator_new,
     .free = orchestrator_free,
     .handle = orchestrator_handle,
+    .soon = orchestrator_soon,
     .memory = orchestrator_memory,
 };

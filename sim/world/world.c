@@ -6,14 +6,6 @@
 #include "sim/base/panic.h"
 #include "sim/base/slab.h"
 
-struct flow_end {
-    addr_t owner, peer;
-    uint32_t via, tag, user;
-    uint32_t over_next; /* in the list of those that are over and not yet settled */
-    uint16_t holds;
-    uint8_t opened : 1, sent_last : 1, got_last : 1, over : 1, settled : 1;
-};
-
 struct world {
     const struct plan *plan;
     const struct component_ops *const *roles;
@@ -41,7 +33,7 @@ int world_new(const struct world_options *opts, struct world **ret)
     if (!w) return -ENOMEM;
     w->plan = opts->plan;
     w->roles = opts->roles;
-    r = slab_init(&w->ends, sizeof(struct flow_end), opts->flows_max);
+    r = slab_init(&w->ends, sizeof(struct flow_end) + opts->end_bytes, opts->flows_max);
     for (enum role role = ROLE_MCP; r == 0 && role < ROLE_COUNT; role++) {
         w->instances[role] = plan_instances(opts->plan, role);
         w->components[role] = calloc(w->instances[role] + 1, sizeof *w->components[role]);
@@ -206,6 +198,11 @@ bool world_flow_release(struct world *w, uint32_t flow)
     return true;
 }
 
+const struct slab *world_flow_ends(const struct world *w)
+{
+    return &w->ends;
+}
+
 uint32_t world_flow_next(const struct world *w, uint32_t flow)
 {
     return slab_next(&w->ends, flow);
@@ -271,7 +268,15 @@ void world_handle(struct world *w, nsec_t now, const struct event *ev, struct ef
     c->ops->handle(c, now, ev, &out);
 }
 
-static struct effect *effect_new(struct outbox *out, enum effect_type type)
+void world_soon(const struct world *w, addr_t self, unsigned step, const struct prospect *what)
+{
+    const struct component *c = world_component(w, self);
+
+    if (c && c->ops->soon) c->ops->soon(c, step, what);
+}
+
+/* Room for one effect more, with nothing in it yet. */
+static struct effect *effect_new(struct outbox *out)
 {
     struct effects *es = out->effects;
 
@@ -283,7 +288,6 @@ static struct effect *effect_new(struct outbox *out, enum effect_type type)
         es->items = items;
         es->capacity = capacity;
     }
-    es->items[es->count] = (struct effect){.type = (uint8_t)type, .self = out->self};
     return &es->items[es->count++];
 }
 
@@ -297,14 +301,11 @@ uint32_t flow_open(struct outbox *out, addr_t to, uint32_t via, uint32_t tag, st
 {
     uint32_t flow = end_new(out->world, out->self, to, via, tag, true);
     struct flow_end *e = slab_get_unchecked(&out->world->ends, flow);
-    struct effect *ef = effect_new(out, EFFECT_OPEN);
 
     m.type = MSG_OPEN;
     if (m.flags & MSG_LAST) e->sent_last = 1;
-    ef->to = to;
-    ef->flow = flow;
-    ef->via = via;
-    ef->msg = m;
+    *effect_new(out) =
+        (struct effect){.type = EFFECT_OPEN, .self = out->self, .to = to, .flow = flow, .via = via, .msg = m};
     return flow;
 }
 
@@ -316,28 +317,27 @@ void flow_tag(struct outbox *out, uint32_t flow, uint32_t tag)
     e->tag = tag;
 }
 
-static void send(struct outbox *out, uint32_t flow, enum msg_type type, struct msg m)
+static void send(struct outbox *out, uint32_t flow, enum msg_type type, const struct msg *m)
 {
     struct flow_end *e = end_of(out->world, flow);
     struct effect *ef;
 
     ASSERT(e->owner == out->self && !e->over && !(e->sent_last && type != MSG_CREDIT && type != MSG_RESET));
-    m.type = (uint8_t)type;
-    if (m.flags & MSG_LAST) e->sent_last = 1;
-    ef = effect_new(out, EFFECT_SEND);
-    ef->flow = flow;
-    ef->msg = m;
+    if (m->flags & MSG_LAST) e->sent_last = 1;
+    ef = effect_new(out);
+    *ef = (struct effect){.type = EFFECT_SEND, .self = out->self, .flow = flow, .msg = *m};
+    ef->msg.type = (uint8_t)type;
     if (type == MSG_RESET || (e->sent_last && e->got_last)) end_over(out->world, flow, e);
 }
 
 void flow_answer(struct outbox *out, uint32_t flow, struct msg m)
 {
-    send(out, flow, MSG_OPEN, m);
+    send(out, flow, MSG_OPEN, &m);
 }
 
 void flow_data(struct outbox *out, uint32_t flow, struct msg m)
 {
-    send(out, flow, MSG_DATA, m);
+    send(out, flow, MSG_DATA, &m);
 }
 
 void flow_send_whole(struct outbox *out, uint32_t flow, bool open, struct msg m)
@@ -350,7 +350,7 @@ void flow_send_whole(struct outbox *out, uint32_t flow, bool open, struct msg m)
         m.bytes = left < BODY_CHUNK ? left : BODY_CHUNK;
         left -= m.bytes;
         m.flags = left ? MSG_UNFINISHED : last;
-        send(out, flow, type, m);
+        send(out, flow, type, &m);
         type = MSG_DATA;
         m.kind = M_BODY;
     } while (left);
@@ -360,23 +360,20 @@ void flow_credit(struct outbox *out, uint32_t flow, uint32_t bytes)
 {
     /* The flow may be over by the very message that is credited: then nobody waits for it. */
     if (end_of(out->world, flow)->over) return;
-    send(out, flow, MSG_CREDIT, (struct msg){.bytes = bytes});
+    send(out, flow, MSG_CREDIT, &(struct msg){.bytes = bytes});
 }
 
 void flow_reset(struct outbox *out, uint32_t flow, enum reset_cause cause)
 {
-    send(out, flow, MSG_RESET, (struct msg){.a = cause});
+    send(out, flow, MSG_RESET, &(struct msg){.a = cause});
 }
 
 void timer_set(struct outbox *out, nsec_t at, uint64_t token)
 {
-    struct effect *ef = effect_new(out, EFFECT_TIMER);
-
-    ef->at = at;
-    ef->token = token;
+    *effect_new(out) = (struct effect){.type = EFFECT_TIMER, .self = out->self, .at = at, .token = token};
 }
 
 void load_done(struct outbox *out)
 {
-    effect_new(out, EFFECT_DONE);
+    *effect_new(out) = (struct effect){.type = EFFECT_DONE, .self = out->self};
 }

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include "sim/base/panic.h"
+#include "sim/base/slab.h"
 #include "sim/world/component.h"
 
 struct world;
@@ -43,6 +45,7 @@ extern const struct component_ops *const world_roles[ROLE_COUNT];
 struct world_options {
     const struct plan *plan;
     const struct component_ops *const *roles; /* ROLE_COUNT entries: world_roles, or a test's own */
+    size_t end_bytes;                         /* for the driver, with each flow end: see flow_end_more() */
     uint32_t flows_max; /* limit of the flow table; exceeding it is a programmer's error of the plan's bounds:
                            PANIC */
 };
@@ -91,6 +94,43 @@ uint32_t world_flow_accept(struct world *w, addr_t self, addr_t from, uint32_t v
 /* Ends an end from the driver's side without an event (the transport and the component both know already). */
 void world_flow_over(struct world *w, uint32_t flow);
 
+/*
+ * The ends themselves, for a driver that looks at them for each message. `user`, `driver` and `flags` are the
+ * driver's; of the rest it changes nothing.
+ */
+struct flow_end {
+    addr_t owner, peer; /* components; peer: who it was opened to or came from */
+    uint32_t via, tag, user;
+    uint32_t over_next; /* in the list of those that are over and not yet settled */
+    uint32_t driver;
+    uint16_t holds;
+    uint8_t opened : 1, sent_last : 1, got_last : 1, over : 1, settled : 1;
+    uint8_t flags;
+};
+_Static_assert(sizeof(struct flow_end) == 32, "what follows it is aligned to 8");
+
+/* As world_flow_hold(), and world_flow_release() where the end does not go. */
+static inline void flow_end_hold(struct flow_end *e)
+{
+    ASSERT(e->holds < UINT16_MAX);
+    e->holds++;
+}
+static inline bool flow_end_release(struct flow_end *e)
+{
+    if (e->holds == 1 && e->settled) return false;
+    ASSERT(e->holds);
+    e->holds--;
+    return true;
+}
+
+/* A slab of struct flow_end, addressed by flow. Stays where it is as long as the world. */
+const struct slab *world_flow_ends(const struct world *w);
+/* world_options.end_bytes of the driver's own, zero at first. */
+static inline void *flow_end_more(struct flow_end *e)
+{
+    return e + 1;
+}
+
 struct flow_view {
     addr_t owner, peer; /* components; peer: who it was opened to or came from */
     uint32_t via, tag;
@@ -107,6 +147,10 @@ void world_flow_set_user(struct world *w, uint32_t flow, uint32_t user);
 void world_flow_hold(struct world *w, uint32_t flow);
 /* Frees the end when it is over and settled and this was the last hold; then `true`. */
 bool world_flow_release(struct world *w, uint32_t flow);
+/* Will come soon, as far as the driver can see: the end of the flow, or the timer, and the message. Changes
+ * nothing; lets the component fetch memory. See component_ops.soon. */
+void world_soon(const struct world *w, addr_t self, unsigned step, const struct prospect *what);
+
 /* Walks all ends in index order, starting with 0; 0 at the end. Ends that are over are included while held.
  */
 uint32_t world_flow_next(const struct world *w, uint32_t flow);
