@@ -1,6 +1,6 @@
 // The built program from outside: started, watched, stopped. WINDTUNNEL is its path.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,11 +16,28 @@ export const CANONICAL = ['cold-start', 'fan-out', 'reconnect-storm', 'spill-100
 export const scenario = (name) => fileURLToPath(new URL(`../../scenarios/${name}.json`, import.meta.url));
 const schema = JSON.parse(readFileSync(new URL('../../reports/result.schema.json', import.meta.url), 'utf8'));
 
+const disks = new Set();
+
 // A folder of this test alone, gone when the test is over.
 export function folder(t) {
   const path = mkdtempSync(join(tmpdir(), 'wt-cmd-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
+  t.after(() => {
+    for (const disk of disks) if (disk.startsWith(path) && disks.delete(disk)) execFileSync('umount', ['-l', disk]);
+    rmSync(path, { recursive: true, force: true });
+  });
   return path;
+}
+
+// A disk of so many KiB at this place; false where that needs rights that we lack.
+export function tinyDisk(path, kib) {
+  mkdirSync(path);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k`, 'tmpfs', path], { stdio: 'ignore' });
+  } catch {
+    return false;
+  }
+  disks.add(path);
+  return true;
 }
 
 // Starts the program in `cwd`. `ended` resolves to how it went; after `patience` it is killed and that fails.
@@ -127,8 +144,11 @@ export function checkResult(result) {
   assert.equal(result.ledger.verdict, 'balanced');
   for (const [name, a] of Object.entries(result.ledger.accounts))
     assert.equal(a.opened + a.carried_in, sum(ENDS.map((end) => a[end])) + a.carried_out, `account ${name}`);
-  for (const [name, f] of Object.entries(result.flows))
-    assert.equal(f.emitted, f.decoded + f.returned + f.cut, `messages ${name}`);
+  const cutShort = result.clock === 'live' && (!result.valid || result.faults.length > 0);
+  for (const [name, f] of Object.entries(result.flows)) {
+    const ended = f.decoded + f.returned + f.cut;
+    assert.ok(ended === f.emitted || (cutShort && ended < f.emitted), `messages ${name}: ${f.emitted} and ${ended}`);
+  }
   assert.equal(result.flows_balanced, true);
   assert.equal(sum(Object.values(result.hops.hop).map((hop) => hop.sum_ns)), result.hops.total_ns, 'hops add up');
   for (const call of result.slowest_calls)
@@ -154,7 +174,7 @@ function stat(pid) {
 
 export const childrenOf = (pid) => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(stat)
   .filter((p) => p && p.parent === pid);
-export const isAlive = ({ pid, started }) => stat(pid)?.started === started && stat(pid).state !== 'Z';
+const isAlive = ({ pid, started }) => stat(pid)?.started === started && stat(pid).state !== 'Z';
 
 const socketsOf = (pid) => {
   try {
@@ -196,6 +216,10 @@ export class Witness {
     return [...this.processes.values()].map((p) => p.name);
   }
 
+  running() {
+    return [...this.processes.values()].filter(isAlive);
+  }
+
   async watch(ended) {
     let over = false;
     ended.then(() => { over = true; });
@@ -211,8 +235,8 @@ export class Witness {
     assert.ok(this.processes.size >= 4, `a run has several processes, seen: ${this.names()}`);
     assert.ok([...this.ips].every((ip) => /^127\.(6[4-9]|[7-9]\d|1[0-8]\d|19[01])\./.test(ip)), [...this.ips].join());
     assert.ok(this.ips.size >= 1 && this.ips.size <= 2, `addresses of a run: ${[...this.ips]}`);
-    for (let i = 0; i < 50 && [...this.processes.values()].some(isAlive); i++) await sleep(20);
-    assert.deepEqual([...this.processes.values()].filter(isAlive), [], 'no process is left');
+    for (let i = 0; i < 50 && this.running().length; i++) await sleep(20);
+    assert.deepEqual(this.running(), [], 'no process is left');
     assert.deepEqual(listeners().filter((l) => this.ips.has(l.ip)), [], 'no listener is left');
     if (folders) assert.deepEqual(readdirSync(this.directory), [], 'no folder is left');
   }

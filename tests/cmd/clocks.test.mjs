@@ -1,0 +1,88 @@
+// Live beside virtual: the same scenario, seed and load on both clocks. docs/CALIBRATION.md says what is compared, how
+// closely, and why.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { checkResult, folder, live, readResult, run, scenario, sets, went } from './support.mjs';
+
+// Loads and seeds that no cost of a host was fitted to.
+const SEED = '20';
+const LOADS = {
+  'cold-start': { deployment: 'modal-cold', set: { '/duration': '8s', '/load/agents/rate': '5/s' } },
+  'fan-out': { deployment: 'unlimited', set: { '/duration': '8s', '/load/agents/rate': '80/min',
+    '/scripts/sweep/turns/0/steps/0/calls/0/count': 30 } },
+  'reconnect-storm': { deployment: 'retry', set: { '/duration': '14s', '/load/agents/rate': '7/s', '/tunnels/count': 8,
+    '/faults/0/at': '3s', '/faults/0/for': '1s', '/faults/1/at': '6s', '/faults/1/for': '1s', '/faults/1/target': 'gateway/0-1',
+    '/faults/2/at': '9s', '/faults/2/for': '2s' } },
+  'spill-100k': { deployment: 'tunnel', set: { '/duration': '8s', '/load/agents/rate': '90/min' } },
+};
+// What makes every sandbox start a fifth later, in virtual time alone.
+const slower = (path, of) => ({ [path]: { scale: '120%', of } });
+const LATE_STARTS = {
+  'cold-start': slower('/runners/pool/cold_start', { profile: 'modal', regime: 'sequential' }),
+  'fan-out': slower('/runners/pool/cold_start', { profile: 'modal', regime: 'burst' }),
+  'spill-100k': slower('/runners/pool/cold_start', '200ms'),
+};
+
+const METRICS = ['session.total', 'tool.call', 'mcp.call', 'sandbox.start', 'spill.write', 'spill.read'];
+const SHARE = 0.05;
+const EXTRA_NS = 15e6;
+/* Whatever else the machine does makes a live run slower, never faster: one run in so many must agree. */
+const TRIES = 3;
+
+// What differs between two results, in words.
+function differences(real, model) {
+  const found = [];
+  for (const account of ['session', 'turn', 'call']) {
+    for (const end of ['opened', 'completed']) {
+      const [a, b] = [real, model].map((r) => r.ledger.accounts[account][end]);
+      if (a !== b) found.push(`${account}.${end}: ${a} live, ${b} virtual`);
+    }
+  }
+  for (const name of METRICS) {
+    const [a, b] = [real, model].map((r) => r.metrics[name].p50_ns);
+    if (a === null && b === null) continue;
+    if (a === null || b === null || Math.abs(a - b) > SHARE * b + EXTRA_NS)
+      found.push(`p50(${name}): ${a / 1e6} ms live, ${b / 1e6} ms virtual`);
+  }
+  return found;
+}
+
+async function model(cwd, name, out, more = {}) {
+  const { deployment, set } = LOADS[name];
+  const args = sets({ ...set, '/objectives': [], ...more });
+  went(await run(['run', scenario(name), '--clock', 'virtual', '--seed', SEED, '--deployment', deployment, ...args, '--out', out], { cwd }), 0);
+  return readResult(`${cwd}/${out}`, deployment);
+}
+
+// The live run, and what differs from the model: of the first run that agrees, or of the last try.
+async function measure(t, cwd, name, virtual) {
+  const { deployment, set } = LOADS[name];
+  const args = sets({ ...set, '/objectives': [] });
+  for (let attempt = 1; ; attempt++) {
+    const r = await live(cwd, [scenario(name), '--seed', SEED, '--deployment', deployment, ...args, '--out', 'live']).watched;
+    if (r.code !== 3) went(r, 0);
+    const real = readResult(`${cwd}/live`, deployment);
+    checkResult(real);
+    const differing = [...real.invalid_reasons, ...differences(real, virtual)];
+    if (differing.length === 0 || attempt === TRIES) return { real, differing };
+    t.diagnostic(`again: ${differing.join('; ')}`);
+  }
+}
+
+for (const name of Object.keys(LOADS)) {
+  test(`${name}: the clocks agree`, async (t) => {
+    const cwd = folder(t);
+    const virtual = await model(cwd, name, 'virtual');
+    checkResult(virtual);
+    const compared = METRICS.filter((metric) => virtual.metrics[metric].p50_ns !== null);
+    assert.ok(compared.length >= 2, `medians to compare: ${compared}`);
+    const { real, differing } = await measure(t, cwd, name, virtual);
+    for (const metric of compared)
+      t.diagnostic(`p50(${metric}): ${real.metrics[metric].p50_ns / 1e6} ms live, ${virtual.metrics[metric].p50_ns / 1e6} ms virtual`);
+    assert.deepEqual(differing, []);
+    if (!LATE_STARTS[name]) return;
+    const late = differences(real, await model(cwd, name, 'late', LATE_STARTS[name]));
+    assert.ok(late.some((line) => line.startsWith('p50(sandbox.start)')), `starts that are a fifth late are seen: ${late}`);
+  });
+}

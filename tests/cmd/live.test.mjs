@@ -1,0 +1,213 @@
+// Live runs: they end in order and leave nothing behind, whatever happens to them; and what they kept is replayed.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import {
+  checkResult, folder, lines, live, oneLine, readHlog, readResult, readRun, run, scenario, sets, sleep, tinyDisk,
+  until, went,
+} from './support.mjs';
+
+// The canonical scenarios, short enough to be run at each change; each still does all that it is about.
+const SHORT = {
+  'cold-start': { deployment: 'modal-warm', set: { '/duration': '4s' } },
+  'fan-out': { deployment: 'queue', set: { '/duration': '3s', '/load/agents/rate': '60/min',
+    '/runners/pool/parallel_per_agent': 25, '/scripts/sweep/turns/0/steps/0/calls/0/count': 25 } },
+  'reconnect-storm': { deployment: 'retry', set: { '/duration': '10s', '/tunnels/count': 6,
+    '/faults/0/at': '2s', '/faults/0/for': '1s', '/faults/1/at': '4s', '/faults/1/for': '1s', '/faults/1/target': 'gateway/0-1',
+    '/faults/2/at': '7s', '/faults/2/for': '2s' } },
+  'spill-100k': { deployment: 'tunnel', set: { '/duration': '3s' } },
+};
+
+// Of the objectives those that so few samples can answer.
+const MET = { '/objectives': ['ratio(session.completed) > 95%', 'count(call.lost) == 0', 'count(hash_mismatches) == 0',
+  'max(session.total) < 20s'] };
+const NEVER_MISSED = { '/objectives': [] };
+const args = (name, set = {}) => [scenario(name), '--deployment', SHORT[name].deployment, '--seed', '3',
+  ...sets({ ...SHORT[name].set, ...set }), '--out', 'o'];
+
+// 0; or 3 where the machine was busy with other things and the load came late, which is not the program's fault.
+function wentWell(r, cwd) {
+  if (r.code === 3) {
+    const reasons = readRun(join(cwd, 'o')).results.flatMap((one) => readResult(join(cwd, 'o'), one.deployment).invalid_reasons);
+    assert.ok(reasons.length > 0 && reasons.every((reason) => /schedule\.lag/.test(reason)), reasons.join('\n'));
+  } else {
+    went(r, 0);
+  }
+}
+
+const flightLogs = (dir) => readdirSync(dir).filter((name) => name.endsWith('.flight'));
+
+// The logs alone, at another place, with nothing else of the run.
+async function replay(cwd) {
+  renameSync(join(cwd, 'f'), join(cwd, 'moved'));
+  rmSync(join(cwd, 'o'), { recursive: true });
+  const r = await run(['replay', 'moved'], { cwd });
+  went(r, 0);
+  const logs = flightLogs(join(cwd, 'moved'));
+  const told = lines(r.stdout);
+  assert.equal(told.length, logs.length);
+  for (const log of logs)
+    assert.ok(told.some((line) => line.startsWith(`moved/${log}: `) && line.endsWith('the same, to the bit')), log);
+  return logs;
+}
+
+for (const name of Object.keys(SHORT)) {
+  test(`${name}: met, balanced, nothing left, replayed to the bit`, async (t) => {
+    const cwd = folder(t);
+    const { deployment } = SHORT[name];
+    const { watched, witness } = live(cwd, [...args(name, MET), '--flight', 'f']);
+    const r = await watched;
+    wentWell(r, cwd);
+    await witness.nothingIsLeft();
+    const result = readResult(join(cwd, 'o'), deployment);
+    checkResult(result);
+    assert.deepEqual([result.clock, result.digest], ['live', '']);
+    assert.deepEqual(result.objectives.filter((o) => !o.met), []);
+    assert.ok(result.ledger.accounts.call.completed > 0);
+    assert.ok(readHlog(join(cwd, 'o'), deployment).length > 0);
+    assert.ok(existsSync(join(cwd, 'o', 'report.html')));
+    const roles = ['mcp', 'orchestrator', 'edge', 'gateway', 'runner', 'client'].filter((role) =>
+      role !== 'mcp' || witness.names().includes('mcp'));
+    const logs = await replay(cwd);
+    for (const role of roles) assert.ok(logs.some((log) => log.startsWith(role)), `a log of ${role}`);
+    if (name === 'reconnect-storm') assert.ok(logs.length > roles.length, 'each incarnation has a log of its own');
+  });
+}
+
+test('an orchestrator that is killed comes back with its sessions', async (t) => {
+  const cwd = folder(t);
+  const kill = { '/faults': [{ kind: 'kill', at: '2s', for: '500ms', target: 'orchestrator' }], ...NEVER_MISSED };
+  const { watched, witness } = live(cwd, [...args('cold-start', kill), '--flight', 'f']);
+  wentWell(await watched, cwd);
+  await witness.nothingIsLeft();
+  const result = readResult(join(cwd, 'o'), 'modal-warm');
+  checkResult(result);
+  const { session } = result.ledger.accounts;
+  assert.equal(session.completed, session.opened, 'nobody lost a session');
+  assert.ok((await replay(cwd)).filter((log) => log.startsWith('orchestrator')).length === 2);
+});
+
+test('a flight log with one bit turned is named', async (t) => {
+  const cwd = folder(t);
+  const small = { '/duration': '1s', '/load/agents/rate': '3/s', ...NEVER_MISSED };
+  wentWell(await live(cwd, [...args('cold-start', small), '--flight', 'f']).watched, cwd);
+  const path = join(cwd, 'f', 'orchestrator.0.flight');
+  const good = readFileSync(path);
+  for (const at of [0, 9, 100, good.length >> 1, good.length - 1]) {
+    const bad = Buffer.from(good);
+    bad[at] ^= 0x10;
+    writeFileSync(path, bad);
+    const r = await run(['replay', 'f'], { cwd });
+    assert.notEqual(r.code, 0, `byte ${at} of ${good.length}`);
+    oneLine(r.stderr, /^f\/orchestrator\.0\.flight: /);
+    assert.equal(lines(r.stdout).length, flightLogs(join(cwd, 'f')).length - 1, 'the others are good');
+  }
+  // As a process that was killed in the middle of a write leaves it: not an error.
+  writeFileSync(path, good.subarray(0, good.length - 3));
+  went(await run(['replay', 'f'], { cwd }), 0);
+});
+
+for (const [signal, where] of [['SIGINT', 'the supervisor'], ['SIGTERM', 'the supervisor'], ['SIGINT', 'the whole group']]) {
+  test(`${signal} to ${where}: 130, what was measured is saved, nothing is left`, async (t) => {
+    const cwd = folder(t);
+    const { pid, child, watched, witness } = live(cwd, args('reconnect-storm', NEVER_MISSED));
+    await sleep(3500);
+    witness.look();
+    if (where === 'the whole group') for (const p of witness.running()) process.kill(p.pid, signal);
+    child.kill(signal);
+    const asked = Date.now();
+    const r = await watched;
+    assert.ok(Date.now() - asked < 5000, 'it ends at once');
+    went(r, 130);
+    assert.equal(r.signal, null, `of ${pid}`);
+    await witness.nothingIsLeft();
+    const result = readResult(join(cwd, 'o'), 'retry');
+    checkResult(result);
+    assert.deepEqual([result.interrupted, result.valid, readRun(join(cwd, 'o')).interrupted], [true, false, true]);
+    assert.ok(result.ledger.accounts.session.opened > 0 && result.end_ns > 1e9 && result.end_ns < 9e9);
+    assert.ok(existsSync(join(cwd, 'o', 'report.html')));
+  });
+}
+
+test('a Ctrl-C before the first process listens is heard too', async (t) => {
+  const cwd = folder(t);
+  const { child, watched, witness } = live(cwd, args('cold-start', NEVER_MISSED));
+  await until(() => (witness.look(), witness.processes.size > 0), 'a first process');
+  child.kill('SIGINT');
+  const r = await watched;
+  went(r, 130);
+  assert.deepEqual(witness.running(), []);
+  assert.deepEqual(readdirSync(witness.directory), []);
+});
+
+for (const victim of ['edge', 'runner', 'orchestrator', 'client']) {
+  test(`${victim}: killed by somebody else: one clear line, 4, the rest ended and saved`, async (t) => {
+    const cwd = folder(t);
+    const { watched, witness } = live(cwd, [...args('reconnect-storm', NEVER_MISSED), '--progress', 'none']);
+    await until(() => (witness.look(), witness.ips.size > 0), 'listeners');
+    await sleep(2500);
+    process.kill(witness.running().find((p) => p.name === victim).pid, 'SIGKILL');
+    const r = await watched;
+    went(r, 4);
+    oneLine(r.stderr, new RegExp(`^${victim}: killed by signal 9`));
+    await witness.nothingIsLeft();
+    const result = readResult(join(cwd, 'o'), 'retry');
+    checkResult(result);
+    assert.equal(result.valid, false);
+    assert.ok(result.invalid_reasons.some((reason) => reason.startsWith(`${victim}: killed`)), result.invalid_reasons.join());
+    assert.ok(result.ledger.accounts.session.opened > 0);
+    assert.equal(readRun(join(cwd, 'o')).results[0].valid, false);
+  });
+}
+
+test('the supervisor is killed: its processes go with it', async (t) => {
+  const cwd = folder(t);
+  const { child, watched, witness } = live(cwd, args('spill-100k', NEVER_MISSED));
+  await until(() => (witness.look(), witness.ips.size > 0), 'listeners');
+  await sleep(500);
+  child.kill('SIGKILL');
+  await watched;
+  await witness.nothingIsLeft({ folders: false });
+});
+
+test('two runs at once do not meet', async (t) => {
+  const dirs = [folder(t), folder(t)];
+  const two = dirs.map((cwd) => live(cwd, args('spill-100k', NEVER_MISSED)));
+  for (const [i, { watched }] of two.entries()) wentWell(await watched, dirs[i]);
+  for (const { witness } of two) await witness.nothingIsLeft();
+  assert.equal(new Set(two.flatMap(({ witness }) => [...witness.ips])).size, 2);
+  for (const cwd of dirs) checkResult(readResult(join(cwd, 'o'), 'tunnel'));
+});
+
+test('no room for the results is told before the run', async (t) => {
+  const cwd = folder(t);
+  writeFileSync(join(cwd, 'o'), 'a file');
+  const begun = Date.now();
+  const r = await live(cwd, args('spill-100k')).watched;
+  went(r, 2);
+  oneLine(r.stderr, /\bo\b.*(Not a directory|exists)/);
+  assert.ok(Date.now() - begun < 2000);
+});
+
+// Full disks
+// ----------------------------------------------------------------------------------------------------------------
+
+for (const [what, path, kib, extra, says] of [
+  ['results', 'o', 12, [], /No space left on device/],
+  ['flight logs', 'f', 64, ['--flight', 'f'], /flight log cannot be written/],
+  ['the journal', 'tmp', 16, [], /journal cannot be written/],
+]) {
+  test(`a full disk for ${what}: one clear line, 4, nothing is left`, async (t) => {
+    const cwd = folder(t);
+    if (!tinyDisk(join(cwd, path), kib)) return t.skip('a disk cannot be mounted here');
+    const { watched, witness } = live(cwd, [...args('cold-start', { '/duration': '3s', ...NEVER_MISSED }), '--progress', 'none', ...extra]);
+    const r = await watched;
+    went(r, 4);
+    oneLine(r.stderr, says);
+    await witness.nothingIsLeft();
+    if (path === 'o') assert.match(r.stdout, /session\.total/, 'the table at least is there');
+    else checkResult(readResult(join(cwd, 'o'), 'modal-warm'));
+  });
+}
