@@ -15,7 +15,10 @@
 #include "sim/live/tcp.h"
 #include "sim/record/recorder.h"
 
-enum { EVENT_BYTES_MAX = 72 << 20 }; /* of one event on a stream: the largest output, and room */
+enum {
+    EVENT_BYTES_MAX = 72 << 20, /* of one event on a stream: the largest output, and room */
+    ABANDONED_MAX = 64,         /* requests that are seen through though nobody wants the answer */
+};
 
 /* Above it a stream is not read further before the component has handled what it has. */
 #define UNCREDITED_MAX (192u * 1024)
@@ -25,6 +28,7 @@ enum { EVENT_BYTES_MAX = 72 << 20 }; /* of one event on a stream: the largest ou
 /* One flow: a request and its answer, or an event stream. */
 struct request {
     struct wire wire;
+    struct list abandoned; /* in the client's list */
     struct api_client *c;
     struct http_pool *pool;
     struct http_conn *conn; /* NULL: given back, or never had */
@@ -96,6 +100,19 @@ static void drop_conn(struct request *r, bool abort)
 {
     http_conn_free(r->conn, abort);
     r->conn = NULL;
+}
+
+static void request_free(struct request *r)
+{
+    drop_conn(r, true);
+    if (list_is_linked(&r->abandoned)) {
+        list_remove(&r->abandoned);
+        r->c->abandoned_count--;
+    }
+    if (r->failed) event_free(r->failed);
+    sse_decoder_free(r->sse);
+    evbuffer_free(r->body);
+    free(r);
 }
 
 static void malformed(struct request *r)
@@ -223,11 +240,11 @@ static void on_end(void *user, bool reusable)
         driver_receive(&r->wire, (struct msg){.type = MSG_DATA, .flags = MSG_LAST});
         return;
     }
-    count_answer(r);
-    if (r->open.kind == M_STREAM && r->status < 400)
+    if (!list_is_linked(&r->abandoned)) count_answer(r);
+    if ((r->open.kind == M_STREAM && r->status < 400) ||
+        !api_client_decode(r->c, &r->wire, r->from, &r->open, r->status, r->retry_after_ns, r->body))
         malformed(r);
-    else if (!api_client_decode(r->c, &r->wire, r->from, &r->open, r->status, r->retry_after_ns, r->body))
-        malformed(r);
+    if (list_is_linked(&r->abandoned)) request_free(r);
 }
 
 static enum reset_cause cause_of(const struct http_failure *f)
@@ -246,8 +263,12 @@ static void on_failed(void *user, const struct http_failure *f)
 {
     struct request *r = user;
 
-    recorder_count(recorder_of(r), COUNTER_HTTP_ERRORS, 1);
     if (f->outcome == HTTP_MALFORMED) api_client_violation(r->c, r->from);
+    if (list_is_linked(&r->abandoned)) {
+        request_free(r);
+        return;
+    }
+    recorder_count(recorder_of(r), COUNTER_HTTP_ERRORS, 1);
     drop_conn(r, true);
     reset(r, cause_of(f));
 }
@@ -329,15 +350,31 @@ static void request_say(struct wire *w, const struct msg *m)
     stream_flow_on(r);
 }
 
+/* The answer to a plain request may be on its way when the component loses interest. It is still read, and
+ * counted as cut off; a connection that is torn down would take it along uncounted. What waits at the server,
+ * a poll or a stream, must be told at once that nobody is there. */
+static bool can_be_seen_through(const struct request *r)
+{
+    return r->conn && r->open.kind != M_STREAM && r->open.kind != M_WORK_POLL;
+}
+
+static void see_through(struct request *r)
+{
+    struct api_client *c = r->c;
+
+    list_push_back(&c->abandoned, &r->abandoned);
+    if (++c->abandoned_count > ABANDONED_MAX)
+        request_free(container_of(list_first(&c->abandoned), struct request, abandoned));
+}
+
 static void request_over(struct wire *w)
 {
     struct request *r = (struct request *)w;
 
-    drop_conn(r, true);
-    if (r->failed) event_free(r->failed);
-    sse_decoder_free(r->sse);
-    evbuffer_free(r->body);
-    free(r);
+    if (can_be_seen_through(r))
+        see_through(r);
+    else
+        request_free(r);
 }
 
 static const struct wire_ops request_ops = {.send = request_say, .over = request_over};
@@ -349,6 +386,7 @@ static struct wire *client_open(struct dialer *dialer, addr_t from, addr_t to, s
     struct request *r = calloc(1, sizeof *r);
 
     if (!r || !(r->body = evbuffer_new())) PANIC("out of memory for a request");
+    list_init(&r->abandoned);
     r->wire.ops = &request_ops;
     r->c = c;
     r->from = from;
@@ -427,6 +465,7 @@ int api_client_new(struct driver *driver, const struct api_client_options *o, st
     int r;
 
     if (!c) return -ENOMEM;
+    list_init(&c->abandoned);
     c->dialer.open = client_open;
     c->driver = driver;
     c->o = *o;
@@ -445,6 +484,8 @@ int api_client_new(struct driver *driver, const struct api_client_options *o, st
 void api_client_free(struct api_client *c)
 {
     if (!c) return;
+    while (!list_is_empty(&c->abandoned))
+        request_free(container_of(list_first(&c->abandoned), struct request, abandoned));
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
         for (uint32_t i = 0; c->pools[role] && i < c->pool_counts[role]; i++)
             http_pool_free(c->pools[role][i]);

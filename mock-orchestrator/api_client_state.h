@@ -14,6 +14,7 @@
 #include "mock-orchestrator/token_table.h"
 #include "sim/base/cleanup.h"
 #include "sim/base/intern.h"
+#include "sim/base/list.h"
 #include "sim/base/str.h"
 #include "sim/live/http_client.h"
 
@@ -39,6 +40,8 @@ struct api_client {
     uint32_t pool_counts[ROLE_COUNT];
     struct intern ids;
     struct token_table tokens;
+    struct list abandoned; /* requests whose answer nobody wants, but which is still counted */
+    unsigned abandoned_count;
     struct page pages[PAGES_MAX]; /* a ring */
     unsigned pages_next;
 };

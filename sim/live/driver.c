@@ -199,7 +199,10 @@ bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via,
 
 void driver_receive(struct wire *w, struct msg m)
 {
-    if (!w->slot) return;
+    if (!w->slot) {
+        if (w->driver && !w->uncounted) count_flow(w->driver, w->driver->any, &m, FLOW_CUT);
+        return;
+    }
     queue(w->driver, (struct arrival){.event = {.type = EVENT_MSG, .msg = m}, .wire = w->slot});
 }
 

@@ -30,8 +30,8 @@ struct wire_ops {
      * MSG_RESET, and when both directions have sent MSG_LAST, `over` follows in the same turn. */
     void (*send)(struct wire *w, const struct msg *m);
     /* The flow is over for the component: flush what was sent, then give the connection back or close it. The
-     * driver has forgotten `w`; the surface frees it when it likes and must not call the driver with it
-     * again. */
+     * driver has forgotten `w`; the surface frees it when it likes. What it still reads for it, it may hand
+     * to driver_receive(), to be counted; nothing else. */
     void (*over)(struct wire *w);
 };
 
@@ -105,8 +105,8 @@ void driver_set_dialer(struct driver *d, enum role from, enum role to, struct di
 bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w,
                    struct msg open);
 
-/* A message came for a bound flow: the answer OPEN, DATA, CREDIT or RESET. Ignored when the flow is over
- * already. After a RESET, or when both sides sent MSG_LAST, `over` follows. */
+/* A message came for a bound flow: the answer OPEN, DATA, CREDIT or RESET. When the flow is over already it
+ * is counted as cut off, and that is all. After a RESET, or when both sides sent MSG_LAST, `over` follows. */
 void driver_receive(struct wire *w, struct msg m);
 
 /* The run's clock. */
