@@ -176,6 +176,21 @@ START_TEST(a_caller_that_resets_hears_nothing_more)
 }
 END_TEST
 
+START_TEST(what_comes_after_the_end_is_counted_as_cut_off)
+{
+    struct caller c = {.wire.ops = &caller_ops};
+
+    ck_assert(driver_accept(driver, server, ADDR(ROLE_PROXY, 0), NULL, &c.wire, call(1)));
+    run_until_over(&c, 1);
+    driver_receive(&c.wire, (struct msg){.type = MSG_OPEN, .kind = M_HEARTBEAT});
+    driver_receive(&c.wire, (struct msg){.type = MSG_RESET, .a = RESET_CUT});
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    ck_assert_uint_eq(flowcount_get(recorder_flows(recorder), M_HEARTBEAT, FLOW_CUT), 1);
+    ck_assert_uint_eq(flowcount_get(recorder_flows(recorder), M_HEARTBEAT, FLOW_DECODED), 0);
+    ck_assert_uint_eq(flowcount_get(recorder_flows(recorder), M_NONE, FLOW_CUT), 0);
+}
+END_TEST
+
 START_TEST(a_crash_resets_its_callers_and_refuses_new_ones)
 {
     struct caller c = {.wire.ops = &caller_ops}, late = {.wire.ops = &caller_ops};
@@ -277,6 +292,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_call_is_answered_after_its_service_time);
     tcase_add_test(tests, a_caller_that_resets_hears_nothing_more);
+    tcase_add_test(tests, what_comes_after_the_end_is_counted_as_cut_off);
     tcase_add_test(tests, a_crash_resets_its_callers_and_refuses_new_ones);
     tcase_add_test(tests, a_replay_gets_every_effect);
     tcase_add_test(tests, a_flipped_byte_is_named);
