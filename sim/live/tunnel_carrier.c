@@ -186,7 +186,8 @@ static void on_told(void *user, struct msg m)
 
 static void on_last(void *user)
 {
-    tunnel_carrier_tell(user, (struct msg){.type = MSG_DATA, .kind = M_UNREGISTER, .flags = MSG_LAST});
+    /* Without a kind: the line that said why it ends was told before. */
+    tunnel_carrier_tell(user, (struct msg){.type = MSG_DATA, .kind = M_BYTES, .flags = MSG_LAST});
 }
 
 static void on_broken(void *user, enum reset_cause cause, const char *what)

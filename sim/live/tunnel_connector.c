@@ -274,8 +274,9 @@ static int dial_edge(struct inside_carrier *c)
 {
     struct tunnel_connector *t = c->surface;
     struct event_base *base = driver_base(t->driver);
-    const struct plan_tunnels *tunnels = &driver_plan(t->driver)->tunnels;
-    struct tcp_options tcp = {.connect_timeout_ns = tunnels->dial_timeout_ns};
+    const struct plan *plan = driver_plan(t->driver);
+    const struct plan_tunnels *tunnels = &plan->tunnels;
+    struct tcp_options tcp = {.connect_timeout_ns = plan->links[LINK_CONNECTOR_EDGE].dial_timeout_ns};
     struct stream *s, *top;
     int e = tcp_dial(base, member_of(t, c->self)->edge_address, &tcp, &s);
 

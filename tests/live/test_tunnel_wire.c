@@ -4,6 +4,8 @@
 #include "sim/live/mcp_codec.h"
 #include "tests/live/live_test.h"
 
+#include <inttypes.h>
+
 #define FILES  "files.t0.tunnel.test"
 #define SEARCH "search.t0.tunnel.test"
 /* One connection, and waits that a test can afford. */
@@ -122,6 +124,37 @@ START_TEST(large_answers_come_whole)
     RUN_UNTIL(chain.base, streams().open == 0);
     ck_assert_uint_eq(streams().opened, 8);
     ck_assert_uint_eq(streams().ends[LEDGER_COMPLETED] + streams().ends[LEDGER_LOST], 8);
+    chain_deinit(&chain);
+}
+END_TEST
+
+static void drip(const char *text)
+{
+    struct evbuffer *b = evbuffer_new();
+
+    evbuffer_add(b, text, strlen(text));
+    http_reply_data(chain.held[0], b);
+    evbuffer_free(b);
+}
+
+START_TEST(events_come_at_once)
+{
+    struct fetch f;
+
+    start_up(TUNNELS(""));
+    fetch_init(&f, &chain);
+    fetch_send(&f, "GET", FILES, "/drip", NULL, NULL);
+    RUN_UNTIL(chain.base, f.status == 200);
+    drip("one");
+    RUN_UNTIL(chain.base, f.bytes == 3);
+    drip("two");
+    RUN_UNTIL(chain.base, f.bytes == 6);
+    http_reply_end(chain.held[0]);
+    chain.held_count = 0;
+    run_fetch(&f);
+    ck_assert(f.ended && f.reusable);
+    ck_assert_str_eq(f.body, "onetwo");
+    fetch_deinit(&f);
     chain_deinit(&chain);
 }
 END_TEST
@@ -370,6 +403,72 @@ START_TEST(a_wrong_token_is_refused)
 }
 END_TEST
 
+/* Many requests while carriers are cut, gateways killed, and clients leave. */
+enum { CHAOS_FETCHES = 12, CHAOS_ROUNDS = 400 };
+
+static uint64_t chaos_seed;
+static uint32_t chance(uint32_t below)
+{
+    chaos_seed = chaos_seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(chaos_seed >> 33) % below;
+}
+
+static void chaos_fetch(struct fetch *f)
+{
+    char target[64];
+
+    snprintf(target, sizeof target, chance(2) ? "/bytes/%u" : "/chunked/%u", chance(600000));
+    if (!f->conn || f->failed || !f->reusable) {
+        fetch_deinit(f);
+        fetch_init(f, &chain);
+    }
+    fetch_send(f, "GET", chance(20) ? FILES : SEARCH, target, NULL, NULL);
+}
+
+START_TEST(chaos_leaves_nothing_behind)
+{
+    struct fetch f[CHAOS_FETCHES] = {0};
+    uint64_t whole = 0, broken = 0;
+    uint32_t incarnation = 0;
+    enum account account = ACCOUNT_STREAM;
+    enum ledger_verdict verdict;
+    struct ledger_totals t;
+
+    chaos_seed = (uint64_t)_i;
+    start_up(TUNNELS(",\"grace\":\"1s\""));
+    for (int i = 0; i < CHAOS_FETCHES; i++) chaos_fetch(&f[i]);
+    for (int round = 0; round < CHAOS_ROUNDS; round++) {
+        live_test_turn(chain.base);
+        for (int i = 0; i < CHAOS_FETCHES; i++) {
+            bool over = f[i].ended || f[i].failed;
+
+            if (f[i].ended && f[i].status == 200) ck_assert_uint_eq(f[i].wrong, 0);
+            if (over) *(f[i].ended ? &whole : &broken) += 1;
+            if (!over && chance(100) == 0) {
+                fetch_deinit(&f[i]);
+                f[i].conn = NULL;
+                over = true;
+            }
+            if (over) chaos_fetch(&f[i]);
+        }
+        if (chance(100) == 0) chain_relay_cut(&chain.carriers);
+        if (chance(150) == 0) {
+            chain_kill_gateway(&chain);
+            chain_start_gateway(&chain, ++incarnation);
+        }
+    }
+    for (int i = 0; i < CHAOS_FETCHES; i++) fetch_deinit(&f[i]);
+    ck_assert_uint_gt(whole, 0);
+    RUN_UNTIL(chain.base, streams().open == 0);
+    chain_end(&chain);
+    verdict = ledger_check(recorder_ledger(chain.recorder), &account);
+    ledger_totals(recorder_ledger(chain.recorder), account, &t);
+    ck_assert_msg(verdict == LEDGER_BALANCED, "account %d: %" PRIu64 " opened, %" PRIu64 " open",
+                  (int)account, t.opened, t.open);
+    chain_deinit(&chain);
+}
+END_TEST
+
 /* A raw connection to the entrance. */
 static void raw(struct probe *p, const char *text)
 {
@@ -492,6 +591,8 @@ int main(void)
     tcase_add_test(t, a_request_passes_untouched);
     tcase_add_test(t, answers_without_bodies);
     tcase_add_test(t, large_answers_come_whole);
+    tcase_add_test(t, events_come_at_once);
+    tcase_add_loop_test(t, chaos_leaves_nothing_behind, 0, 3);
     tcase_add_test(t, streams_end_in_order);
     tcase_add_test(t, an_unknown_tunnel_is_404);
     tcase_add_test(t, an_unknown_server_is_404_inside);

@@ -197,10 +197,11 @@ static void on_mcp_request(void *user, struct http_exchange *x)
         reply_more(r, x);
     } else if (strncmp(path, "/content/", 9) == 0) {
         reply_content(c, x, strtoull(path + 9, NULL, 10));
-    } else if (strcmp(path, "/hold") == 0) {
+    } else if (strcmp(path, "/hold") == 0 || strcmp(path, "/drip") == 0) {
         ASSERT(c->held_count < CHAIN_WIRES);
         c->held[c->held_count++] = x;
         http_exchange_set_handler(x, &hold_handler, c);
+        if (path[1] == 'd') http_reply_start(x, 200, NULL, -1);
     } else if (strcmp(path, "/cut") == 0) {
         struct evbuffer *b = evbuffer_new();
 
@@ -411,6 +412,12 @@ void chain_deinit(struct chain *c)
     event_base_free(c->base);
     recorder_free(c->recorder);
     plan_free(c->plan);
+}
+
+void chain_end(struct chain *c)
+{
+    driver_tell_all(c->driver, EVENT_END);
+    driver_settle(c->driver);
 }
 
 /* Requests

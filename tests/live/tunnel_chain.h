@@ -54,7 +54,7 @@ struct chain {
     /* The MCP server */
     int requests, aborted;
     bool corrupt;                            /* spoil what /content answers */
-    struct http_exchange *held[CHAIN_WIRES]; /* asked for /hold */
+    struct http_exchange *held[CHAIN_WIRES]; /* asked for /hold, or for /drip, whose answers are begun */
     int held_count;
     uint64_t served;      /* bytes of bodies written */
     char last_head[2048]; /* method, target and headers of the last request, one a line */
@@ -87,6 +87,8 @@ void chain_kill_gateway(struct chain *c);
 void chain_start_gateway(struct chain *c, uint32_t incarnation);
 /* Tells all to stop in order. */
 void chain_drain(struct chain *c);
+/* Tells all that the run is over, and lets them handle it. */
+void chain_end(struct chain *c);
 
 uint64_t chain_counter(struct chain *c, enum counter counter);
 
