@@ -3,6 +3,8 @@
  * of its own.
  *
  *     bench_http [SECONDS]
+ *     bench_http serve          the server alone, for somebody else's client: prints its port; see
+ * http_peer.sh
  *
  * Three lines: from a bare socket loop (the server is the limit), from the HTTP client of this folder, and
  * the latter over TLS 1.3. The server's CPU time for a request stands beside each.
@@ -49,17 +51,23 @@ static void on_request(void *user, struct http_exchange *x)
     http_reply(x, 200, NULL, http_exchange_body(x));
 }
 
-static void serve(struct tls_context *tls, int port_fd)
+static int open_server(struct tls_context *tls, struct event_base **ret_base)
 {
     static const struct http_server_handler handler = {.request = on_request};
     struct http_server_options o = {.listen = "127.0.0.1:0", .tls = tls};
     struct http_server *server;
+
+    ASSERT(tcp_base_new(ret_base) == 0 && http_server_new(*ret_base, &o, &handler, NULL, &server) == 0);
+    return http_server_port(server);
+}
+
+static void serve(struct tls_context *tls, int port_fd)
+{
     struct event_base *base;
     int port;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ASSERT(tcp_base_new(&base) == 0 && http_server_new(base, &o, &handler, NULL, &server) == 0);
-    port = http_server_port(server);
+    port = open_server(tls, &base);
     ASSERT(write(port_fd, &port, sizeof port) == sizeof port);
     event_base_dispatch(base);
     _exit(0);
@@ -242,10 +250,20 @@ static void over_tls(unsigned seconds)
     cert_free(cert);
 }
 
+static int serve_alone(void)
+{
+    struct event_base *base;
+
+    printf("%d\n", open_server(NULL, &base));
+    fflush(stdout);
+    return event_base_dispatch(base);
+}
+
 int main(int argc, char **argv)
 {
     unsigned seconds = argc > 1 ? atoi(argv[1]) : 2;
 
+    if (argc > 1 && strcmp(argv[1], "serve") == 0) return serve_alone();
     if (seconds < 1) seconds = 1;
     bare(seconds);
     through_client("HTTP client", NULL, NULL, seconds);
