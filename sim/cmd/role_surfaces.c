@@ -99,7 +99,9 @@ static int open_tunnel_dialer(struct role_surfaces *s, addr_t self)
                                        .edge_ca_pem = s->run->certs.outer_ca->cert_pem,
                                        .client_cert_pem = s->run->certs.orchestrator->cert_pem,
                                        .client_key_pem = s->run->certs.orchestrator->key_pem,
-                                       .tunnel_ca_pem = s->run->certs.tunnel_ca->cert_pem};
+                                       .tunnel_ca_pem = s->run->certs.tunnel_ca->cert_pem,
+                                       .connect_timeout_ns =
+                                           s->run->plan->links[LINK_ORCHESTRATOR_EDGE].dial_timeout_ns};
     int r;
 
     layout_dial_address(s->run->layout, self, ADDR(ROLE_EDGE, 0), PORT_PUBLIC, edge);

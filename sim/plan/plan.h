@@ -120,7 +120,6 @@ struct plan_orchestrator {
     nsec_t lease_ttl_ns; /* default lease of a work item */
     nsec_t lease_ttl_max_ns;
     nsec_t reclaim_ns; /* default for claimed-but-not-acknowledged */
-    nsec_t dormant_ns; /* an idle session whose item ended gets a new item with its next message */
     uint32_t sessions_max;
     uint64_t spill_threshold_chars; /* an output above is spilled to a file */
     uint32_t preview_chars;
@@ -152,7 +151,6 @@ struct plan_tunnels {
     uint32_t replicas;    /* connectors for each tunnel */
     uint32_t connections; /* for each connector */
     nsec_t spacing_ns;    /* between the first dials of connections 1, 2, … */
-    nsec_t dial_timeout_ns;
     nsec_t register_timeout_ns;
     nsec_t grace_ns;      /* drain */
     uint32_t streams_max; /* at once on one connection */

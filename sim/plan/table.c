@@ -200,9 +200,6 @@ static const struct option orchestrator_options[] = {
     {"reclaim", OPTION_DURATION, PUT(struct plan_orchestrator, reclaim_ns), RANGE(NSEC_PER_MS, HOURS(1)),
      .fallback = "\"5s\"",
      .help = "an item that was claimed but not acknowledged is offered again after this"},
-    {"dormant", OPTION_DURATION, PUT(struct plan_orchestrator, dormant_ns), RANGE(0, TIME_MAX),
-     .fallback = "\"10min\"",
-     .help = "an idle session gets a new work item with its next message after this"},
     {"sessions_max", OPTION_COUNT, PUT(struct plan_orchestrator, sessions_max), RANGE(1, 10 * MILLION),
      .fallback = "100000", .help = "sessions at once; beyond, they are shed"},
     {"spill_threshold", OPTION_COUNT, PUT(struct plan_orchestrator, spill_threshold_chars),
@@ -250,8 +247,6 @@ static const struct option tunnel_options[] = {
      .help = "connections of each connector to the edge"},
     {"spacing", OPTION_DURATION, PUT(struct plan_tunnels, spacing_ns), RANGE(0, HOURS(1)),
      .fallback = "\"1s\"", .help = "between the first dials of two connections"},
-    {"dial_timeout", OPTION_DURATION, PUT(struct plan_tunnels, dial_timeout_ns), RANGE(NSEC_PER_MS, HOURS(1)),
-     .fallback = "\"15s\"", .help = "a dial without an answer is given up"},
     {"register_timeout", OPTION_DURATION, PUT(struct plan_tunnels, register_timeout_ns),
      RANGE(NSEC_PER_MS, HOURS(1)), .fallback = "\"5s\"",
      .help = "a registration without an answer is given up"},
@@ -390,8 +385,9 @@ static const struct option_table dial_cpu_plain_table = {TABLE_OF(dial_cpu_plain
          .help = "a dial without an answer is given up"},                                                    \
         {"keep_alive", OPTION_BOOL, PUT(struct plan_link, keep_alive), .fallback = "true",                   \
          .help = "an idle connection is used again"},                                                        \
-        {"keep_alive_idle", OPTION_DURATION, PUT(struct plan_link, keep_alive_idle_ns), RANGE(0, HOURS(24)), \
-         .fallback = "\"60s\"", .help = "an idle connection is closed after this"},                          \
+        {"keep_alive_idle", OPTION_DURATION, PUT(struct plan_link, keep_alive_idle_ns),                      \
+         RANGE(0, NSEC_PER_S * 60), .fallback = "\"60s\"",                                                   \
+         .help = "an idle connection is closed after this"},                                                 \
     };                                                                                                       \
     static const struct option_table name##_table = {TABLE_OF(name##_options),                               \
                                                      .name_offset = OPTION_NOT_STORED}

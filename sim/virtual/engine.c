@@ -48,6 +48,7 @@ struct end {
     uint32_t sibling_next, sibling_previous; /* ends carried by the same one */
     uint8_t cut;                             /* nothing sent from here arrives any more */
     uint8_t reset;                           /* ended by a reset: its connection is not used again */
+    uint8_t dedicated;                       /* a stream: its connection is its own */
 };
 
 struct state {
@@ -239,6 +240,13 @@ static void perform_disk(struct engine *e, const struct effect *ef)
         (struct msg){.type = MSG_OPEN, .flags = MSG_LAST, .kind = M_OK, .a = writes ? ef->msg.b : ef->msg.c});
 }
 
+/* What is upgraded or streamed does not share a connection with what came before or comes after, live
+ * neither. */
+static bool has_own_connection(const struct msg *m)
+{
+    return m->kind == M_TUNNEL_STREAM || m->kind == M_REGISTER || m->kind == M_STREAM;
+}
+
 static void perform_open(struct engine *e, const struct effect *ef)
 {
     end_begin(e, ef->flow, ef->via);
@@ -246,7 +254,8 @@ static void perform_open(struct engine *e, const struct effect *ef)
         perform_disk(e, ef);
         return;
     }
-    if (ef->via || network_reuse(e->network, ef->self, ef->to, e->now)) {
+    end_of(e, ef->flow)->dedicated = has_own_connection(&ef->msg);
+    if (ef->via || (!has_own_connection(&ef->msg) && network_reuse(e->network, ef->self, ef->to, e->now))) {
         transmit(e, ef->flow, &ef->msg, false);
     } else if (!is_up(e, ef->to) || network_fault(e->network, FAULT_LINK_CUT, ef->self, ef->to, e->now)) {
         nsec_t there_and_back = 2 * network_latency(e->network, ef->self, ef->to, e->now);
@@ -346,7 +355,7 @@ static void on_over(void *user, uint32_t flow)
     }
     drop_children(e, flow);
     end_leave_carrier(e, end);
-    if (v.opened && !v.via && !end->reset && ADDR_ROLE(v.peer) != ROLE_DISK)
+    if (v.opened && !v.via && !end->reset && !end->dedicated && ADDR_ROLE(v.peer) != ROLE_DISK)
         network_idle(e->network, v.owner, v.peer, e->now);
     if (!world_flow(e->world, flow).held) unlink_peer(e, &v);
 }

@@ -264,9 +264,10 @@ static void on_stream(struct connector *c, nsec_t now, const struct event *ev, s
 /* Time
  * ------------------------------------------------------------------------------------------------------- */
 
-static nsec_t answer_timeout(const struct plan_tunnels *t)
+static nsec_t answer_timeout(const struct plan *plan)
 {
-    nsec_t timeout = nsec_add(t->dial_timeout_ns, t->register_timeout_ns);
+    nsec_t dial = plan->links[LINK_CONNECTOR_EDGE].dial_timeout_ns;
+    nsec_t timeout = nsec_add(dial, plan->tunnels.register_timeout_ns);
 
     return timeout ? timeout : NSEC_MAX;
 }
@@ -281,7 +282,7 @@ static nsec_t connection_deadline(const struct connector *c, const struct connec
     const struct plan_tunnels *t = tunnels(c);
 
     if (!k->flow) return NSEC_MAX;
-    if (!k->registered) return nsec_add(k->dialed_at, answer_timeout(t));
+    if (!k->registered) return nsec_add(k->dialed_at, answer_timeout(c->base.env.plan));
     if (!t->edge_detect_ns) return NSEC_MAX;
     return nsec_min(nsec_add(k->ping_at, ping_gap(t)), nsec_add(k->heard_at, t->edge_detect_ns));
 }

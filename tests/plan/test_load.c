@@ -50,7 +50,6 @@ START_TEST(test_defaults_of_products)
     ck_assert_uint_eq(t->count, 1);
     ck_assert_uint_eq(t->connections, 4);
     ck_assert_uint_eq(t->spacing_ns, NSEC_PER_S);
-    ck_assert_uint_eq(t->dial_timeout_ns, 15 * NSEC_PER_S);
     ck_assert_uint_eq(t->register_timeout_ns, 5 * NSEC_PER_S);
     ck_assert_uint_eq(t->grace_ns, 30 * NSEC_PER_S);
     ck_assert_uint_eq(t->backoff.connection_base_ns, NSEC_PER_S);

@@ -89,7 +89,6 @@ static inline void random_orchestrator(struct random_scenario *r)
     random_word(r, "/orchestrator/durable", "true", "false");
     random_ms(r, "/orchestrator/lease_ttl", 1000, 5000);
     random_ms(r, "/orchestrator/reclaim", 1, 2000);
-    random_ms(r, "/orchestrator/dormant", 0, 2000);
     random_number(r, "/orchestrator/sessions_max", 1, 40);
     random_ms(r, "/orchestrator/call_timeout", 50, 5000);
     random_number(r, "/orchestrator/stream_buffer", 1, 50);

@@ -122,14 +122,13 @@ static int one(uint64_t number)
     return wrong ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv)
+static int all(void)
 {
     Suite *suite = suite_create("ledger_random");
     TCase *tc = tcase_create("ledger_random");
     SRunner *runner;
     int failed;
 
-    if (argc > 1) return one(strtoull(argv[1], NULL, 10));
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, the_books_balance, 0, SCENARIOS);
     /* Workers that lost their leases post beside their successors. */
@@ -143,4 +142,9 @@ int main(int argc, char **argv)
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    return argc > 1 ? one(strtoull(argv[1], NULL, 10)) : all();
 }

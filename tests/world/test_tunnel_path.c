@@ -183,7 +183,6 @@ static struct bench *bench_new(void)
                     .replicas = 1,
                     .connections = 4,
                     .spacing_ns = S,
-                    .dial_timeout_ns = 15 * S,
                     .register_timeout_ns = 5 * S,
                     .grace_ns = 30 * S,
                     .streams_max = 100,
