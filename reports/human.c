@@ -133,7 +133,8 @@ int human_duration(struct str *out, uint64_t ns)
 
     if (ns == FIGURE_NONE) return str_putc(out, '-');
     if (ns == 0) return str_puts(out, "0s");
-    if (ns < NSEC_PER_US) return str_appendf(out, "%uns", (unsigned)ns);
+    /* Below a histogram's resolution. */
+    if (ns < NSEC_PER_US) return str_puts(out, "<1us");
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (ns >= units[i].next) continue;
         if (three_digits(out, ns, units[i].unit, units[i].next, units[i].name)) return str_error(out);

@@ -257,16 +257,34 @@ static int finish(struct session *s)
     struct str text = STR_INIT(4u << 20);
     struct report_error error;
 
+    int r = 0;
+
     if (s->results.len == 0) return 0;
+    /* The file first: nobody may be there to read the table. */
+    if (!s->unwritable && html_write(results, s->results.len, s->out, &error) != 0) r = tell(s, &error);
     if (s->results.len > 1) {
         table_compare(results, s->results.len, &o, &text);
         fputs(str_text(&text), stdout);
     }
     str_deinit(&text);
     if (s->unwritable) return EXIT_BROKEN;
-    if (html_write(results, s->results.len, s->out, &error) != 0) return tell(s, &error);
-    printf("report: %s/report.html\n", s->out);
-    return 0;
+    if (r == 0) printf("report: %s/report.html\n", s->out);
+    if (fflush(stdout) != 0 && errno != EPIPE) {
+        fprintf(stderr, "standard output: %s\n", strerror(errno));
+        r = EXIT_BROKEN;
+    }
+    return r;
+}
+
+/* out/<scenario>, where a name cannot lead out of that folder. */
+static void default_out(struct session *s, const char *name)
+{
+    size_t n = (size_t)snprintf(s->out, sizeof s->out, "out/%s", name);
+
+    for (size_t i = strlen("out/"); i < n && i < sizeof s->out; i++) {
+        bool leading_dot = s->out[i] == '.' && i == strlen("out/");
+        if (s->out[i] == '/' || (unsigned char)s->out[i] < ' ' || leading_dot) s->out[i] = '_';
+    }
 }
 
 static int describe(struct session *s, char **names, size_t count)
@@ -278,7 +296,7 @@ static int describe(struct session *s, char **names, size_t count)
     if (s->args->out)
         snprintf(s->out, sizeof s->out, "%s", s->args->out);
     else
-        snprintf(s->out, sizeof s->out, "out/%s", plan->scenario_name);
+        default_out(s, plan->scenario_name);
     s->file.scenario = run_file_text(&s->file, plan->scenario_name);
     s->file.sha256 = run_file_text(&s->file, plan->scenario_sha256);
     s->file.scenario_path = run_file_text(&s->file, s->scenario.path);
@@ -402,6 +420,7 @@ int command_run(int argc, char **argv)
     if ((r = refuse_misfits(&args)) != 0) return r;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
     s.scenario = (struct scenario){.path = positional.items[0], .sets = &args.sets, .seed = args.seed};
     progress_mode_of(args.progress, isatty(STDERR_FILENO), &s.progress);
     run_file_init(&s.file);

@@ -88,7 +88,8 @@ static const char *const tool_words[] = {"bash", "", "read", NULL};
 
 static const struct option call_options[] = {
     {"tool", OPTION_WORD, PUT(struct plan_call, tool), .words = tool_words, .fallback = OPTION_ABSENT,
-     .help = "a tool in the sandbox: a command, or reading back, in pieces, what the step before spilled; "
+     .help = "a tool in the sandbox: a command, or reading back, in pieces, all that this turn "
+             "spilled and did not read yet; "
              "this or `mcp`"},
     {"mcp", OPTION_REFERENCE, PUT(struct plan_call, mcp), .of = "mcp", .fallback = OPTION_ABSENT,
      .help = "the MCP server that is called; this or `tool`"},

@@ -109,7 +109,7 @@ static inline void random_tunnels(struct random_scenario *r)
     random_number(r, "/tunnels/connections", 1, 5);
     random_ms(r, "/tunnels/detect", 0, 2000);
     random_ms(r, "/tunnels/spacing", 0, 300);
-    random_ms(r, "/tunnels/dial_timeout", 1, 2000);
+    random_ms(r, "/links/connector-edge/dial_timeout", 1, 2000);
     random_ms(r, "/tunnels/register_timeout", 1, 1000);
     random_number(r, "/tunnels/streams", 1, 10);
     random_number(r, "/tunnels/upstream_connections", 1, 10);

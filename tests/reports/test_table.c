@@ -80,7 +80,7 @@ START_TEST(durations)
 {
     duration_is(FIGURE_NONE, "-");
     duration_is(0, "0s");
-    duration_is(999, "999ns");
+    duration_is(999, "<1us");
     duration_is(1000, "1.00us");
     duration_is(9994, "9.99us");
     duration_is(9996, "10.0us");
