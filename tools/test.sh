@@ -13,5 +13,5 @@ for dir in tests/conformance tests/record; do
 done
 tools/build.sh build --buildtype=release ${CI:+--werror}
 tools/build.sh build-sanitize --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false ${CI:+--werror}
-meson test -C build --no-rebuild --print-errorlogs
-meson test -C build-sanitize --no-rebuild --print-errorlogs --no-suite release
+meson test -C build --print-errorlogs
+meson test -C build-sanitize --print-errorlogs --no-suite release
