@@ -29,6 +29,8 @@ const SHARE = 0.05;
 const EXTRA_NS = 15e6;
 // Whatever else the machine does makes a live run slower, never faster: one run in so many must agree.
 const TRIES = 3;
+// Where a process waits longer for its CPU than it has it, times tell of the others on the machine.
+const BUSY = 2;
 
 const counts = (result) => Object.fromEntries(['session', 'turn', 'call'].map((account) => {
   const { opened, completed } = result.ledger.accounts[account];
@@ -54,18 +56,24 @@ async function model(cwd, name, out, more = {}) {
   return readResult(`${cwd}/${out}`, deployment);
 }
 
-// The live run, and what differs from the model: of the first run that agrees, or of the last try.
+// The live run, and what differs from the model: of the first run that agrees, or of the last try. `busy`: why no try
+// could agree, whatever the model says.
 async function measure(t, cwd, name, virtual) {
   const { deployment, set } = LOADS[name];
   const args = sets({ ...set, '/objectives': [] });
+  let least = Infinity;
   for (let attempt = 1; ; attempt++) {
-    const r = await live(cwd, [scenario(name), '--seed', SEED, '--deployment', deployment, ...args, '--out', 'live']).watched;
+    const { watched, witness } = live(cwd, [scenario(name), '--seed', SEED, '--deployment', deployment, ...args, '--out', 'live']);
+    const r = await watched;
+    least = Math.min(least, witness.contention());
     if (r.code !== 3) went(r, 0);
     const real = readResult(`${cwd}/live`, deployment);
     checkResult(real);
     assert.deepEqual(counts(real), counts(virtual), 'the same decisions, however busy the machine is');
     const differing = [...real.invalid_reasons, ...differences(real, virtual)];
-    if (differing.length === 0 || attempt === TRIES) return { real, differing };
+    const busy = differing.length && least > BUSY &&
+      `the machine is busy with other work: for each ms of CPU the run waited ${least.toFixed(1)} ms`;
+    if (differing.length === 0 || attempt === TRIES) return { real, differing, busy };
     t.diagnostic(`again: ${differing.join('; ')}`);
   }
 }
@@ -77,9 +85,10 @@ for (const name of Object.keys(LOADS)) {
     checkResult(virtual);
     const compared = METRICS.filter((metric) => virtual.metrics[metric].p50_ns !== null);
     assert.ok(compared.length >= 2, `medians to compare: ${compared}`);
-    const { real, differing } = await measure(t, cwd, name, virtual);
+    const { real, differing, busy } = await measure(t, cwd, name, virtual);
     for (const metric of compared)
       t.diagnostic(`p50(${metric}): ${real.metrics[metric].p50_ns / 1e6} ms live, ${virtual.metrics[metric].p50_ns / 1e6} ms virtual`);
+    if (busy) return t.skip(busy);
     assert.deepEqual(differing, []);
     if (!LATE_STARTS[name]) return;
     const late = differences(real, await model(cwd, name, 'late', LATE_STARTS[name]));

@@ -176,6 +176,15 @@ export const childrenOf = (pid) => readdirSync('/proc').filter((name) => /^\d+$/
   .filter((p) => p && p.parent === pid);
 const isAlive = ({ pid, started }) => stat(pid)?.started === started && stat(pid).state !== 'Z';
 
+function cpuTimes(pid) {
+  try {
+    const [ran, waited] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number);
+    return { ran, waited };
+  } catch {
+    return null; /* it has just gone, or this kernel does not say */
+  }
+}
+
 const socketsOf = (pid) => {
   try {
     return readdirSync(`/proc/${pid}/fd`).map((fd) => {
@@ -202,14 +211,22 @@ export class Witness {
     this.directory = directory; /* TMPDIR of the run */
     this.processes = new Map();
     this.ips = new Set();
+    this.times = new Map();
   }
 
   look() {
     for (const p of childrenOf(this.supervisor)) {
       this.processes.set(`${p.pid} ${p.started}`, p);
+      this.times.set(p.pid, cpuTimes(p.pid) ?? this.times.get(p.pid) ?? { ran: 0, waited: 0 });
       const inodes = new Set(socketsOf(p.pid));
       for (const l of listeners()) if (inodes.has(l.inode)) this.ips.add(l.ip);
     }
+  }
+
+  // How long its processes waited for a CPU, for each unit of time that they had one. 1 or less where they are alone.
+  contention() {
+    const total = (key) => sum([...this.times.values()].map((time) => time[key]));
+    return total('ran') ? total('waited') / total('ran') : 0;
   }
 
   names() {
