@@ -103,7 +103,7 @@ static int writer_open(const char *path, int flags, struct flight_writer **ret)
 
 int flight_create(const char *path, const struct flight_header *h, struct flight_writer **ret)
 {
-    struct flight_writer *w;
+    struct flight_writer *w = NULL;
     int r = writer_open(path, O_CREAT | O_TRUNC, &w);
 
     if (r < 0) return r;
@@ -422,7 +422,7 @@ void flight_log_free(struct flight_log *log)
 
 int flight_append(const struct flight_log *log, struct flight_writer **ret)
 {
-    struct flight_writer *w;
+    struct flight_writer *w = NULL;
     int r = writer_open(log->path, O_APPEND, &w);
 
     if (r < 0) return r;
