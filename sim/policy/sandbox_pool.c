@@ -1,6 +1,5 @@
 #include "sim/policy/sandbox_pool.h"
 
-#include "sim/base/heap.h"
 #include "sim/base/panic.h"
 #include "sim/base/prng.h"
 #include "sim/base/slab.h"
@@ -17,16 +16,20 @@ enum use_state {
     USE_READY,
 };
 
+/* There are as many as calls, so each is small. */
 struct use {
-    struct list held;
     struct sandbox_owner *owner;
-    uint64_t order; /* of requests */
-    uint64_t entity;
     nsec_t asked_ns;
-    nsec_t since_ns; /* begin of its start */
-    uint32_t id, user;
+    union {
+        uint64_t entity; /* HELD, QUEUED */
+        nsec_t since_ns; /* STARTING, READY: begin of its start */
+    };
+    uint32_t order; /* of requests, modulo 2^32 */
+    uint32_t user;
+    uint32_t prev, next; /* HELD: in its owner's list */
     uint8_t state;
 };
+_Static_assert(sizeof(struct use) <= 52, "with its slab's word, 56 bytes");
 
 /* A sandbox that nobody uses. */
 struct spare {
@@ -35,26 +38,90 @@ struct spare {
     uint32_t id;
 };
 
+/* Something due, in a heap of four children a node: a node's children fill a cache line. Ties go by `order`,
+ * compared modulo 2^32: what is in a heap at one time is not further apart. */
+struct due {
+    nsec_t at;
+    uint32_t order;
+    uint32_t use;
+};
+
+struct due_heap {
+    struct due *items;
+    size_t len, cap;
+};
+
 struct sandbox_pool {
     const struct plan_runner *plan;
     uint64_t key;
     struct prng refills;
     struct slab uses, spares;
-    struct heap queue;     /* by order; entries of uses that ended are stale */
-    struct heap starting;  /* by time; payload: a use, or PAYLOAD_REFILL */
-    struct list warm;      /* in the order of release */
-    struct list snapshots; /* in the order of their begin */
+    struct due_heap queue;    /* by order alone; entries of uses that ended are stale */
+    struct due_heap starting; /* by time; a use, or USE_REFILL */
+    struct list warm;         /* in the order of release */
+    struct list snapshots;    /* in the order of their begin */
     struct list prewarmed;
     uint32_t warm_count, prewarmed_count;
     uint32_t taken;   /* counted by parallel_per_tenant */
     uint32_t waiting; /* held or queued */
-    uint64_t order;
+    uint32_t order;
     struct sandbox_stats stats;
     nsec_t refills_since_ns; /* refills that are starting are billed together … */
     uint32_t refilling;      /* … so many of them */
 };
 
-#define PAYLOAD_REFILL UINT64_MAX
+#define USE_REFILL UINT32_MAX /* no id of a slab: these are fewer */
+
+/* What is due
+ * -------------------------------------------------------------------------------------------------- */
+
+#define ARITY 4
+
+static bool due_before(const struct due *a, const struct due *b)
+{
+    return a->at < b->at || (a->at == b->at && (int32_t)(a->order - b->order) < 0);
+}
+
+static void due_push(struct due_heap *h, struct due due)
+{
+    size_t i = h->len++;
+
+    if (i == h->cap) {
+        /* By a quarter: a heap may hold a large part of the pool's memory. */
+        h->cap += h->cap / 4 + 16;
+        h->items = reallocarray(h->items, h->cap, sizeof *h->items);
+        if (!h->items) PANIC("out of memory for %zu sandboxes that start or are waited for", h->cap);
+    }
+    for (; i > 0 && due_before(&due, &h->items[(i - 1) / ARITY]); i = (i - 1) / ARITY)
+        h->items[i] = h->items[(i - 1) / ARITY];
+    h->items[i] = due;
+}
+
+static const struct due *due_peek(const struct due_heap *h)
+{
+    return h->len ? h->items : NULL;
+}
+
+/* Takes the first out; there must be one. */
+static struct due due_pop(struct due_heap *h)
+{
+    struct due first = h->items[0], last = h->items[--h->len];
+    size_t i = 0, child, end;
+
+    while ((child = ARITY * i + 1) < h->len) {
+        end = child + ARITY < h->len ? child + ARITY : h->len;
+        /* The children of these, of which some will be compared next. */
+        for (size_t k = child; k < end && ARITY * k + 1 < h->len; k++)
+            __builtin_prefetch(&h->items[ARITY * k + 1]);
+        for (size_t k = child + 1; k < end; k++)
+            if (due_before(&h->items[k], &h->items[child])) child = k;
+        if (!due_before(&h->items[child], &last)) break;
+        h->items[i] = h->items[child];
+        i = child;
+    }
+    h->items[i] = last;
+    return first;
+}
 
 /* Construction
  * ------------------------------------------------------------------------------------------------ */
@@ -82,9 +149,6 @@ int sandbox_pool_new(const struct sandbox_pool_options *options, struct sandbox_
     list_init(&pool->warm);
     list_init(&pool->snapshots);
     list_init(&pool->prewarmed);
-    /* Stale entries leave when their time comes; they are as many as uses that were given up meanwhile. */
-    heap_init(&pool->queue, SIZE_MAX / sizeof(struct heap_item));
-    heap_init(&pool->starting, SIZE_MAX / sizeof(struct heap_item));
     r = slab_init(&pool->uses, sizeof(struct use), uses_max);
     if (r == 0)
         r = slab_init(&pool->spares, sizeof(struct spare),
@@ -103,15 +167,14 @@ void sandbox_pool_free(struct sandbox_pool *pool)
     if (!pool) return;
     slab_deinit(&pool->uses);
     slab_deinit(&pool->spares);
-    heap_deinit(&pool->queue);
-    heap_deinit(&pool->starting);
+    free(pool->queue.items);
+    free(pool->starting.items);
     free(pool);
 }
 
 void sandbox_owner_init(struct sandbox_owner *owner)
 {
     *owner = (struct sandbox_owner){0};
-    list_init(&owner->waiting);
 }
 
 /* Billing and idle sandboxes
@@ -166,11 +229,10 @@ static void warm_add(struct sandbox_pool *pool, nsec_t now)
     pool->warm_count++;
 }
 
-static void starting_add(struct sandbox_pool *pool, nsec_t at, uint64_t payload)
+/* Entries of uses that are given up leave when their time comes. */
+static void starting_add(struct sandbox_pool *pool, nsec_t at, uint32_t use)
 {
-    struct heap_item item = {.at = at, .seq = pool->order++, .payload = payload};
-
-    if (heap_push(&pool->starting, &item) < 0) PANIC("out of memory for sandbox starts");
+    due_push(&pool->starting, (struct due){.at = at, .order = pool->order++, .use = use});
 }
 
 static void refills_bill(struct sandbox_pool *pool, nsec_t now)
@@ -184,8 +246,7 @@ static void refill_start(struct sandbox_pool *pool, nsec_t now)
     refills_bill(pool, now);
     pool->refilling++;
     pool->stats.starts++;
-    starting_add(pool, nsec_add(now, dist_sample(&pool->plan->cold_start_ns, &pool->refills)),
-                 PAYLOAD_REFILL);
+    starting_add(pool, nsec_add(now, dist_sample(&pool->plan->cold_start_ns, &pool->refills)), USE_REFILL);
 }
 
 static void refill_end(struct sandbox_pool *pool, nsec_t at)
@@ -231,7 +292,7 @@ static bool pool_has_room(const struct sandbox_pool *pool)
     return pool->plan->parallel_per_tenant == 0 || pool->taken < pool->plan->parallel_per_tenant;
 }
 
-static void use_start(struct sandbox_pool *pool, nsec_t now, struct use *u)
+static void use_start(struct sandbox_pool *pool, nsec_t now, uint32_t id, struct use *u)
 {
     struct prng p = prng_derive(pool->key, u->entity, PURPOSE_START);
     bool warm = idle_take(pool, now);
@@ -244,15 +305,47 @@ static void use_start(struct sandbox_pool *pool, nsec_t now, struct use *u)
         pool->stats.warm_hits++;
     else
         pool->stats.starts++;
-    starting_add(pool, nsec_add(now, takes), u->id);
+    starting_add(pool, nsec_add(now, takes), id);
 }
 
-static void use_queue(struct sandbox_pool *pool, struct use *u)
+static void use_queue(struct sandbox_pool *pool, uint32_t id, struct use *u)
 {
-    struct heap_item item = {.at = u->order, .seq = u->order, .payload = u->id};
-
     u->state = USE_QUEUED;
-    if (heap_push(&pool->queue, &item) < 0) PANIC("out of memory for waiting sandbox requests");
+    due_push(&pool->queue, (struct due){.order = u->order, .use = id});
+}
+
+static struct use *use_of(const struct sandbox_pool *pool, uint32_t id)
+{
+    return slab_get_unchecked(&pool->uses, id);
+}
+
+/* Behind all others of its owner that are held. */
+static void use_hold(struct sandbox_pool *pool, uint32_t id, struct use *u)
+{
+    struct sandbox_owner *owner = u->owner;
+
+    u->state = USE_HELD;
+    u->prev = owner->held_last;
+    if (u->prev)
+        use_of(pool, u->prev)->next = id;
+    else
+        owner->held_first = id;
+    owner->held_last = id;
+}
+
+static void use_unhold(struct sandbox_pool *pool, struct use *u)
+{
+    struct sandbox_owner *owner = u->owner;
+
+    if (u->prev)
+        use_of(pool, u->prev)->next = u->next;
+    else
+        owner->held_first = u->next;
+    if (u->next)
+        use_of(pool, u->next)->prev = u->prev;
+    else
+        owner->held_last = u->prev;
+    u->prev = u->next = 0;
 }
 
 static bool shed(const struct sandbox_pool *pool, bool room)
@@ -276,33 +369,31 @@ enum sandbox_answer sandbox_pool_request(struct sandbox_pool *pool, nsec_t now,
                       .order = pool->order++,
                       .entity = request->entity,
                       .asked_ns = now,
-                      .id = id,
                       .user = request->user};
-    list_init(&u->held);
     *ret_use = id;
     if (agent_room) owner->counted++;
     if (room) {
-        use_start(pool, now, u);
+        use_start(pool, now, id, u);
         return SANDBOX_STARTING;
     }
     pool->waiting++;
-    if (agent_room) {
-        use_queue(pool, u);
-    } else {
-        u->state = USE_HELD;
-        list_push_back(&owner->waiting, &u->held);
-    }
+    if (agent_room)
+        use_queue(pool, id, u);
+    else
+        use_hold(pool, id, u);
     return SANDBOX_WAITING;
 }
 
 /* Its own limit has room again for an owner's next use: it goes to where its order puts it. */
 static void owner_let_go(struct sandbox_pool *pool, struct sandbox_owner *owner)
 {
-    while (!list_is_empty(&owner->waiting) && agent_has_room(pool, owner)) {
-        struct use *u = container_of(list_pop_front(&owner->waiting), struct use, held);
+    while (owner->held_first && agent_has_room(pool, owner)) {
+        uint32_t id = owner->held_first;
+        struct use *u = use_of(pool, id);
 
+        use_unhold(pool, u);
         owner->counted++;
-        use_queue(pool, u);
+        use_queue(pool, id, u);
     }
 }
 
@@ -328,7 +419,7 @@ static void use_end(struct sandbox_pool *pool, nsec_t now, uint32_t id, bool kee
     owner = u->owner;
     if (u->state == USE_HELD || u->state == USE_QUEUED) {
         pool->waiting--;
-        list_remove(&u->held);
+        if (u->state == USE_HELD) use_unhold(pool, u);
     } else {
         sandbox_end(pool, now, u, keep && u->state == USE_READY);
     }
@@ -347,7 +438,7 @@ void sandbox_pool_lose(struct sandbox_pool *pool, nsec_t now, uint32_t use)
     use_end(pool, now, use, false);
 }
 
-/* What is due
+/* What comes next
  * -------------------------------------------------------------------------------------------------- */
 
 static nsec_t snapshot_due(const struct sandbox_pool *pool)
@@ -377,50 +468,48 @@ static void expire(struct sandbox_pool *pool, nsec_t now)
         warm_end(pool, list_first_entry(&pool->warm, struct spare, link), warm_due(pool));
 }
 
-/* The first use in the queue, stale entries thrown away. */
-static struct use *queue_first(struct sandbox_pool *pool)
+/* The first use in the queue, stale entries thrown away; or 0. */
+static uint32_t queue_first(struct sandbox_pool *pool)
 {
-    struct heap_item item;
+    const struct due *first;
 
-    while (heap_peek(&pool->queue)) {
-        struct use *u = slab_get(&pool->uses, (uint32_t)heap_peek(&pool->queue)->payload);
+    while ((first = due_peek(&pool->queue))) {
+        const struct use *u = slab_get(&pool->uses, first->use);
 
-        if (u && u->state == USE_QUEUED && u->order == heap_peek(&pool->queue)->at) return u;
-        heap_pop(&pool->queue, &item);
+        if (u && u->state == USE_QUEUED && u->order == first->order) return first->use;
+        due_pop(&pool->queue);
     }
-    return NULL;
+    return 0;
 }
 
 static bool pop_queue(struct sandbox_pool *pool, nsec_t now, struct sandbox_event *ret_event)
 {
-    struct heap_item item;
-    struct use *u = pool_has_room(pool) ? queue_first(pool) : NULL;
+    uint32_t id = pool_has_room(pool) ? queue_first(pool) : 0;
+    struct use *u;
 
-    if (!u) return false;
-    heap_pop(&pool->queue, &item);
+    if (!id) return false;
+    u = use_of(pool, id);
+    due_pop(&pool->queue);
     pool->waiting--;
-    use_start(pool, now, u);
-    *ret_event = (struct sandbox_event){SANDBOX_STARTED, u->id, u->user, now - u->asked_ns};
+    use_start(pool, now, id, u);
+    *ret_event = (struct sandbox_event){SANDBOX_STARTED, id, u->user, now - u->asked_ns};
     return true;
 }
 
 static bool pop_starting(struct sandbox_pool *pool, nsec_t now, struct sandbox_event *ret_event)
 {
-    struct heap_item item;
-
-    while (heap_peek(&pool->starting) && heap_peek(&pool->starting)->at <= now) {
+    while (pool->starting.len && pool->starting.items[0].at <= now) {
+        struct due due = due_pop(&pool->starting);
         struct use *u;
 
-        heap_pop(&pool->starting, &item);
-        if (item.payload == PAYLOAD_REFILL) {
-            refill_end(pool, item.at);
+        if (due.use == USE_REFILL) {
+            refill_end(pool, due.at);
             continue;
         }
-        u = slab_get(&pool->uses, (uint32_t)item.payload);
+        u = slab_get(&pool->uses, due.use);
         if (!u || u->state != USE_STARTING) continue; /* given up meanwhile */
         u->state = USE_READY;
-        *ret_event =
-            (struct sandbox_event){SANDBOX_READY, (uint32_t)item.payload, u->user, now - u->asked_ns};
+        *ret_event = (struct sandbox_event){SANDBOX_READY, due.use, u->user, now - u->asked_ns};
         return true;
     }
     return false;
@@ -434,17 +523,17 @@ bool sandbox_pool_pop(struct sandbox_pool *pool, nsec_t now, struct sandbox_even
 
 nsec_t sandbox_pool_deadline(const struct sandbox_pool *pool)
 {
-    const struct heap_item *first = heap_peek(&pool->starting);
+    const struct due *first = due_peek(&pool->starting);
 
     return nsec_min(first ? first->at : NSEC_MAX, nsec_min(snapshot_due(pool), warm_due(pool)));
 }
 
 uint32_t sandbox_pool_soon(const struct sandbox_pool *pool, uint32_t use, unsigned step)
 {
-    const struct heap_item *first = heap_peek(&pool->starting);
+    const struct due *first = due_peek(&pool->starting);
     const struct use *u;
 
-    if (!use && first && first->payload != PAYLOAD_REFILL) use = (uint32_t)first->payload;
+    if (!use && first && first->use != USE_REFILL) use = first->use;
     if (!use || slab_index(use) >= pool->uses.used) return 0;
     u = slab_get_unchecked(&pool->uses, use);
     if (step) return u->user;
@@ -507,6 +596,5 @@ size_t sandbox_pool_memory(const struct sandbox_pool *pool)
 {
     size_t heaps = pool->queue.cap + pool->starting.cap;
 
-    return sizeof *pool + slab_bytes(&pool->uses) + slab_bytes(&pool->spares) +
-           heaps * sizeof(struct heap_item);
+    return sizeof *pool + slab_bytes(&pool->uses) + slab_bytes(&pool->spares) + heaps * sizeof(struct due);
 }

@@ -33,8 +33,8 @@ struct sandbox_pool;
 /* One session's part in a pool; the holder embeds it. To be initialised before, and without uses when it
  * goes. */
 struct sandbox_owner {
-    struct list waiting; /* uses that the session's own limit holds back */
-    uint32_t counted;    /* against that limit: started, or waiting for the pool's limit only */
+    uint32_t held_first, held_last; /* uses that the session's own limit holds back */
+    uint32_t counted;               /* against that limit: started, or waiting for the pool's limit only */
 };
 
 struct sandbox_pool_options {

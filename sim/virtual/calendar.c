@@ -10,11 +10,11 @@
 #define CHUNK_ITEMS  31
 #define BLOCK_CHUNKS 64
 /* More in `ready` than this, and its time range is cut down. */
-#define READY_MANY (2 * CHUNK_ITEMS)
+#define READY_MANY 40
 /* A bucket with more is not made ready, but sinks to finer ones. */
-#define READY_FEW 14
+#define READY_FEW 12
 /* With so many or more, no further bucket is made ready. */
-#define READY_ENOUGH 32
+#define READY_ENOUGH 24
 #define READY_MIN    (2 * READY_MANY)
 #define SEQ_MASK     ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
 

@@ -26,10 +26,10 @@ enum stage {
 /* A message on its way. `end` is the sender's end (which is held meanwhile), or the receiver's for
  * STAGE_LOCAL. */
 struct transit {
+    struct msg msg;
     uint32_t end;
     uint8_t stage;
     uint8_t dialed; /* the first on a new connection: costs the receiver the handshake too */
-    struct msg msg;
 };
 
 struct timer {
@@ -38,17 +38,25 @@ struct timer {
     uint64_t token;
 };
 
-/* What the engine knows of a flow end, beside the world. */
+/* What the engine knows of a flow end, behind what the world does: when the last message that was sent from
+ * here left, arrived and was served, since the order of a flow is kept. With the world's part it fills a
+ * cache line. */
 struct end {
-    /* When the last message that was sent from here left, arrived and was served: the order of a flow is
-     * kept. */
     nsec_t leaves_at, arrived_at, served_at;
+};
+
+/* flow_end.flags */
+enum end_flag {
+    END_CUT = 1,   /* nothing sent from here arrives any more */
+    END_RESET = 2, /* ended by a reset: its connection is not used again */
+    END_OWN = 4,   /* a stream: its connection is its own */
+};
+
+/* flow_end.driver names one of these for an end that is carried by another, or carries others. */
+struct carriage {
     uint32_t carrier;                        /* the end that carries this one */
     uint32_t children_first, children_last;  /* ends carried by this one, in the order of their opening */
     uint32_t sibling_next, sibling_previous; /* ends carried by the same one */
-    uint8_t cut;                             /* nothing sent from here arrives any more */
-    uint8_t reset;                           /* ended by a reset: its connection is not used again */
-    uint8_t dedicated;                       /* a stream: its connection is its own */
 };
 
 struct state {
@@ -62,17 +70,17 @@ struct engine {
     const struct plan *plan;
     struct engine_result *result;
     struct world *world;
+    const struct slab *ends; /* the world's */
     struct network *network;
     struct calendar calendar;
-    struct slab transits, timers;
-    struct end *ends; /* by slab_index() of the flow end */
-    size_t ends_capacity;
+    struct slab transits, timers, carriages;
     struct state *states[ROLE_COUNT];
     struct effects effects;
     struct digest digest;
     uint64_t disk_key;
     nsec_t now;
     uint64_t events;
+    uint64_t refills; /* of the calendar, for fetch_ahead() */
     bool crashing, done;
 };
 
@@ -81,51 +89,58 @@ static void handle(struct engine *e, const struct event *ev);
 /* Bookkeeping
  * ------------------------------------------------------------------------------------------------ */
 
-static struct end *end_of(const struct engine *e, uint32_t flow)
+/* Of a flow that is alive or held. */
+static inline struct flow_end *flow_of(const struct engine *e, uint32_t flow)
 {
-    ASSERT(slab_index(flow) < e->ends_capacity);
-    return &e->ends[slab_index(flow)];
+    return slab_get_unchecked(e->ends, flow);
 }
 
-static void ends_reserve(struct engine *e, uint32_t flow)
+static inline struct end *end_of(struct flow_end *f)
 {
-    size_t capacity = e->ends_capacity ? e->ends_capacity : 1024;
-    struct end *ends;
-
-    if (slab_index(flow) < e->ends_capacity) return;
-    while (capacity <= slab_index(flow)) capacity *= 2;
-    ends = realloc(e->ends, capacity * sizeof *ends);
-    if (!ends) PANIC("out of memory for %zu flow ends", capacity);
-    e->ends = ends;
-    e->ends_capacity = capacity;
+    return flow_end_more(f);
 }
 
+/* What it carries and is carried by; made when first asked for. */
+static struct carriage *carriage_of(struct engine *e, uint32_t flow)
+{
+    struct flow_end *f = flow_of(e, flow);
+
+    if (!f->driver) f->driver = slab_alloc(&e->carriages);
+    if (!f->driver) PANIC("more than %u carried flows at once", e->carriages.limit);
+    return slab_get_unchecked(&e->carriages, f->driver);
+}
+
+/* Links a new end to the end that carries it, if that is not over. */
 static void end_begin(struct engine *e, uint32_t flow, uint32_t carrier)
 {
-    uint32_t last = carrier ? end_of(e, carrier)->children_last : 0;
+    struct carriage *child, *parent;
 
-    ends_reserve(e, flow);
-    *end_of(e, flow) = (struct end){.carrier = carrier, .sibling_previous = last};
-    if (!carrier) return;
-    if (last)
-        end_of(e, last)->sibling_next = flow;
+    if (!carrier || flow_of(e, carrier)->over) return;
+    child = carriage_of(e, flow);
+    parent = carriage_of(e, carrier);
+    *child = (struct carriage){.carrier = carrier, .sibling_previous = parent->children_last};
+    if (parent->children_last)
+        carriage_of(e, parent->children_last)->sibling_next = flow;
     else
-        end_of(e, carrier)->children_first = flow;
-    end_of(e, carrier)->children_last = flow;
+        parent->children_first = flow;
+    parent->children_last = flow;
 }
 
 /* Takes an end that is over off its carrier's list. */
-static void end_leave_carrier(struct engine *e, const struct end *end)
+static void end_leave_carrier(struct engine *e, const struct carriage *c)
 {
-    if (!end->carrier) return;
-    if (end->sibling_previous)
-        end_of(e, end->sibling_previous)->sibling_next = end->sibling_next;
+    struct carriage *parent;
+
+    if (!c->carrier) return;
+    parent = carriage_of(e, c->carrier);
+    if (c->sibling_previous)
+        carriage_of(e, c->sibling_previous)->sibling_next = c->sibling_next;
     else
-        end_of(e, end->carrier)->children_first = end->sibling_next;
-    if (end->sibling_next)
-        end_of(e, end->sibling_next)->sibling_previous = end->sibling_previous;
+        parent->children_first = c->sibling_next;
+    if (c->sibling_next)
+        carriage_of(e, c->sibling_next)->sibling_previous = c->sibling_previous;
     else
-        end_of(e, end->carrier)->children_last = end->sibling_previous;
+        parent->children_last = c->sibling_previous;
 }
 
 static struct state *state_of(struct engine *e, addr_t self)
@@ -144,14 +159,27 @@ static void schedule(struct engine *e, nsec_t at, enum priority priority, uint64
         PANIC("more than %zu events at once: the plan's limits allow too much", e->calendar.limit);
 }
 
-static void schedule_transit(struct engine *e, nsec_t at, struct transit t)
+static void schedule_transit(struct engine *e, nsec_t at, uint32_t id)
 {
-    uint32_t id = slab_alloc(&e->transits);
+    schedule(e, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id));
+}
+
+/* A message sets out from an end, which is held until transit_over(). Nothing is scheduled. */
+static struct transit *transit_new(struct engine *e, uint32_t flow, enum stage stage, const struct msg *m,
+                                   uint32_t *ret_id)
+{
+    uint32_t id = slab_take(&e->transits);
+    struct transit *t;
 
     if (!id) PANIC("more than %u messages on their way at once", e->transits.limit);
-    *(struct transit *)slab_get_unchecked(&e->transits, id) = t;
-    world_flow_hold(e->world, t.end);
-    schedule(e, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id));
+    t = slab_get_unchecked(&e->transits, id);
+    t->msg = *m;
+    t->end = flow;
+    t->stage = (uint8_t)stage;
+    t->dialed = 0;
+    flow_end_hold(flow_of(e, flow));
+    *ret_id = id;
+    return t;
 }
 
 static void count_flow(struct engine *e, const struct msg *m, enum flow_fate fate)
@@ -162,7 +190,10 @@ static void count_flow(struct engine *e, const struct msg *m, enum flow_fate fat
 /* The driver tells an end something itself, after a while. */
 static void tell(struct engine *e, uint32_t flow, nsec_t at, struct msg m)
 {
-    schedule_transit(e, at, (struct transit){.end = flow, .stage = STAGE_LOCAL, .msg = m});
+    uint32_t id;
+
+    transit_new(e, flow, STAGE_LOCAL, &m, &id);
+    schedule_transit(e, at, id);
 }
 
 static struct msg reset_msg(enum reset_cause cause)
@@ -180,25 +211,27 @@ static nsec_t in_order(const struct engine *e, nsec_t at, nsec_t *last)
     return *last = nsec_max(at, nsec_add(*last, e->opts->shuffle_ties != 0));
 }
 
-static void leave(struct engine *e, struct transit *t)
+static void leave(struct engine *e, uint32_t id, struct transit *t)
 {
-    struct flow_view v = world_flow(e->world, t->end);
-    nsec_t at = network_transfer(e->network, v.owner, v.peer, e->now, t->msg.bytes);
+    struct flow_end *f = flow_of(e, t->end);
+    nsec_t at = network_transfer(e->network, f->owner, f->peer, e->now, t->msg.bytes);
 
     t->stage = STAGE_LINK;
-    schedule_transit(e, in_order(e, at, &end_of(e, t->end)->arrived_at), *t);
+    schedule_transit(e, in_order(e, at, &end_of(f)->arrived_at), id);
 }
 
 static void transmit(struct engine *e, uint32_t flow, const struct msg *m, bool dialed)
 {
-    struct transit t = {.end = flow, .stage = STAGE_DIAL, .dialed = dialed, .msg = *m};
-    struct end *end = end_of(e, flow);
+    struct end *end = end_of(flow_of(e, flow));
+    uint32_t id;
+    struct transit *t = transit_new(e, flow, STAGE_DIAL, m, &id);
 
+    t->dialed = dialed;
     count_flow(e, m, FLOW_EMITTED);
     if (end->leaves_at && end->leaves_at >= e->now)
-        schedule_transit(e, in_order(e, e->now, &end->leaves_at), t);
+        schedule_transit(e, in_order(e, e->now, &end->leaves_at), id);
     else
-        leave(e, &t);
+        leave(e, id, t);
 }
 
 /* An OPEN finds nobody. */
@@ -206,7 +239,7 @@ static void undeliverable(struct engine *e, const struct effect *ef, nsec_t told
 {
     count_flow(e, &ef->msg, FLOW_EMITTED);
     count_flow(e, &ef->msg, FLOW_RETURNED);
-    end_of(e, ef->flow)->cut = 1;
+    flow_of(e, ef->flow)->flags |= END_CUT;
     tell(e, ef->flow, told_at, reset_msg(cause));
 }
 
@@ -223,7 +256,7 @@ static void dial(struct engine *e, const struct effect *ef)
         undeliverable(e, ef, too_late, RESET_UNREACHABLE);
         return;
     }
-    if (up_at > e->now) end_of(e, ef->flow)->leaves_at = up_at;
+    if (up_at > e->now) end_of(flow_of(e, ef->flow))->leaves_at = up_at;
     transmit(e, ef->flow, &ef->msg, link->dial_cpu_server_ns > 0);
 }
 
@@ -254,7 +287,7 @@ static void perform_open(struct engine *e, const struct effect *ef)
         perform_disk(e, ef);
         return;
     }
-    end_of(e, ef->flow)->dedicated = has_own_connection(&ef->msg);
+    if (has_own_connection(&ef->msg)) flow_of(e, ef->flow)->flags |= END_OWN;
     if (ef->via || (!has_own_connection(&ef->msg) && network_reuse(e->network, ef->self, ef->to, e->now))) {
         transmit(e, ef->flow, &ef->msg, false);
     } else if (!is_up(e, ef->to) || network_fault(e->network, FAULT_LINK_CUT, ef->self, ef->to, e->now)) {
@@ -267,14 +300,16 @@ static void perform_open(struct engine *e, const struct effect *ef)
 
 static void perform_send(struct engine *e, const struct effect *ef)
 {
-    if (ef->msg.type == MSG_RESET) end_of(e, ef->flow)->reset = 1;
+    struct flow_end *f = flow_of(e, ef->flow);
+
+    if (ef->msg.type == MSG_RESET) f->flags |= END_RESET;
     /* A disk is not told: what it has to say to an end that is over is dropped. */
-    if (ADDR_ROLE(world_flow(e->world, ef->flow).peer) != ROLE_DISK) transmit(e, ef->flow, &ef->msg, false);
+    if (ADDR_ROLE(f->peer) != ROLE_DISK) transmit(e, ef->flow, &ef->msg, false);
 }
 
 static void perform_timer(struct engine *e, const struct effect *ef)
 {
-    uint32_t id = slab_alloc(&e->timers);
+    uint32_t id = slab_take(&e->timers);
 
     if (!id) PANIC("more than %u timers at once: the plan's limits allow too much", e->timers.limit);
     *(struct timer *)slab_get_unchecked(&e->timers, id) =
@@ -282,31 +317,33 @@ static void perform_timer(struct engine *e, const struct effect *ef)
     schedule(e, ef->at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_TIMER, id));
 }
 
-static void digest_msg(struct digest *d, const struct msg *m)
+/* A message's head, and who it is that has it: each fits in four bits. */
+static uint64_t digest_head(const struct msg *m, uint8_t type)
 {
-    const uint64_t words[6] = {(uint64_t)m->type | (uint64_t)m->flags << 8 | (uint64_t)m->kind << 16 |
-                                   (uint64_t)m->bytes << 32,
-                               m->a,
-                               m->b,
-                               m->c,
-                               m->d,
-                               m->e};
-
-    digest_words(d, words, 6);
+    return (uint64_t)m->type | (uint64_t)type << 4 | (uint64_t)m->flags << 8 | (uint64_t)m->kind << 16 |
+           (uint64_t)m->bytes << 32;
 }
 
-static void digest_effect(struct engine *e, const struct effect *ef)
+static uint64_t pair(uint32_t low, uint32_t high)
 {
-    const uint64_t words[5] = {(uint64_t)ef->type | (uint64_t)ef->self << 32,
-                               (uint64_t)ef->to << 32 | ef->flow, ef->via, ef->at, ef->token};
+    return (uint64_t)high << 32 | low;
+}
 
-    digest_words(&e->digest, words, 5);
-    if (ef->type == EFFECT_OPEN || ef->type == EFFECT_SEND) digest_msg(&e->digest, &ef->msg);
+static void digest_effect(struct digest *d, const struct effect *ef)
+{
+    const struct msg *m = &ef->msg;
+
+    if (ef->type == EFFECT_OPEN || ef->type == EFFECT_SEND) {
+        digest_quad(d, pair(ef->self, ef->to), pair(ef->flow, ef->via), digest_head(m, ef->type), m->a);
+        digest_quad(d, m->b, m->c, m->d, m->e);
+    } else {
+        digest_quad(d, ef->self, ef->type, ef->at, ef->token);
+    }
 }
 
 static void perform(struct engine *e, const struct effect *ef)
 {
-    digest_effect(e, ef);
+    digest_effect(&e->digest, ef);
     switch (ef->type) {
     case EFFECT_OPEN: perform_open(e, ef); break;
     case EFFECT_SEND: perform_send(e, ef); break;
@@ -317,67 +354,78 @@ static void perform(struct engine *e, const struct effect *ef)
 }
 
 /* What an end carried ends with it. */
-static void drop_children(struct engine *e, uint32_t carrier)
+static void drop_children(struct engine *e, struct carriage *carrier)
 {
-    uint32_t child = end_of(e, carrier)->children_first;
+    uint32_t child = carrier->children_first;
 
     while (child) {
-        struct end *c = end_of(e, child);
+        struct carriage *c = carriage_of(e, child);
         uint32_t next = c->sibling_next;
 
         c->carrier = c->sibling_next = c->sibling_previous = 0;
-        if (!world_flow(e->world, child).over) tell(e, child, e->now, reset_msg(RESET_CARRIER));
+        if (!flow_of(e, child)->over) tell(e, child, e->now, reset_msg(RESET_CARRIER));
         child = next;
     }
-    end_of(e, carrier)->children_first = end_of(e, carrier)->children_last = 0;
+}
+
+static void carriage_over(struct engine *e, struct flow_end *f)
+{
+    struct carriage *c = slab_get(&e->carriages, f->driver);
+
+    if (!c) return;
+    drop_children(e, c);
+    end_leave_carrier(e, c);
+    slab_free(&e->carriages, f->driver);
+    f->driver = 0;
 }
 
 /* The two ends of a flow know each other until the first of them is freed: so what is on its way always finds
  * its end. */
-static void unlink_peer(struct engine *e, const struct flow_view *v)
+static void unlink_peer(struct engine *e, uint32_t peer)
 {
-    if (v->user) world_flow_set_user(e->world, v->user, 0);
+    if (peer) flow_of(e, peer)->user = 0;
 }
 
 /* A flow end is over: its connection goes back to the pool or dies, what it carried dies with it. */
 static void on_over(void *user, uint32_t flow)
 {
     struct engine *e = user;
-    struct flow_view v = world_flow(e->world, flow);
-    struct end *end = end_of(e, flow);
+    struct flow_end *f = flow_of(e, flow);
 
     if (e->crashing) {
-        end->reset = 1;
-        if (ADDR_ROLE(v.peer) != ROLE_DISK) {
+        f->flags |= END_RESET;
+        if (ADDR_ROLE(f->peer) != ROLE_DISK) {
             struct msg m = reset_msg(RESET_CUT);
             transmit(e, flow, &m, false);
         }
     }
-    drop_children(e, flow);
-    end_leave_carrier(e, end);
-    if (v.opened && !v.via && !end->reset && !end->dedicated && ADDR_ROLE(v.peer) != ROLE_DISK)
-        network_idle(e->network, v.owner, v.peer, e->now);
-    if (!world_flow(e->world, flow).held) unlink_peer(e, &v);
+    carriage_over(e, f);
+    if (f->opened && !f->via && !(f->flags & (END_RESET | END_OWN)) && ADDR_ROLE(f->peer) != ROLE_DISK)
+        network_idle(e->network, f->owner, f->peer, e->now);
+    if (!f->holds) unlink_peer(e, f->user);
 }
 
 /* Events
  * ----------------------------------------------------------------------------------------------------- */
 
-static void digest_event(struct engine *e, const struct event *ev)
+static void digest_event(struct digest *d, nsec_t now, const struct event *ev)
 {
-    const uint64_t words[4] = {e->now, (uint64_t)ev->type | (uint64_t)ev->self << 32,
-                               (uint64_t)ev->from << 32 | ev->flow, (uint64_t)ev->tag << 32};
+    const struct msg *m = &ev->msg;
 
-    digest_words(&e->digest, words, 4);
-    if (ev->type == EVENT_MSG) digest_msg(&e->digest, &ev->msg);
-    if (ev->type == EVENT_TIMER) digest_u64(&e->digest, ev->token);
+    digest_quad(d, now, pair(ev->self, ev->from), pair(ev->flow, ev->tag), digest_head(m, ev->type));
+    if (ev->type == EVENT_MSG) {
+        digest_quad(d, m->a, m->b, m->c, m->d);
+        digest_quad(d, m->e, 0, 0, 0);
+    } else {
+        digest_quad(d, ev->token, 0, 0, 0);
+    }
 }
 
 static void handle(struct engine *e, const struct event *ev)
 {
     if (e->opts->on_event) e->opts->on_event(e->opts->user, e->events, e->now, ev);
     e->events++;
-    digest_event(e, ev);
+    digest_event(&e->digest, e->now, ev);
     e->effects.count = 0;
     world_handle(e->world, e->now, ev, &e->effects);
     if (ev->type != EVENT_CRASH && ev->type != EVENT_END) {
@@ -386,24 +434,34 @@ static void handle(struct engine *e, const struct event *ev)
     world_settle(e->world, on_over, e);
 }
 
+/* Frees a message and leaves its end. */
+static void transit_over(struct engine *e, uint32_t id, const struct transit *t)
+{
+    uint32_t end = t->end, peer = flow_of(e, end)->user;
+
+    slab_free(&e->transits, id);
+    if (flow_end_release(flow_of(e, end))) return;
+    world_flow_release(e->world, end);
+    unlink_peer(e, peer);
+}
+
 static void deliver(struct engine *e, uint32_t flow, addr_t from, const struct msg *m)
 {
-    struct flow_view v = world_flow(e->world, flow);
+    struct flow_end *f = flow_of(e, flow);
     struct event ev = {
-        .type = EVENT_MSG, .self = v.owner, .from = from, .flow = flow, .tag = v.tag, .msg = *m};
+        .type = EVENT_MSG, .self = f->owner, .from = from, .flow = flow, .tag = f->tag, .msg = *m};
 
-    if (m->type == MSG_RESET) end_of(e, flow)->reset = 1;
+    if (m->type == MSG_RESET) f->flags |= END_RESET;
     e->result->deliveries++;
     if (m->kind == M_WORK_POLL || m->kind == M_NO_WORK) e->result->polls++;
     handle(e, &ev);
 }
 
 /* The first message of a flow reached its component. */
-static void deliver_open(struct engine *e, uint32_t from_end, const struct flow_view *from,
-                         const struct msg *m)
+static void deliver_open(struct engine *e, uint32_t from_end, struct flow_end *from, const struct msg *m)
 {
     bool carried = from->via && world_flow_alive(e->world, from->via);
-    uint32_t carrier = carried ? world_flow(e->world, from->via).user : 0;
+    uint32_t carrier = carried ? flow_of(e, from->via)->user : 0;
     uint32_t flow;
 
     if (!is_up(e, from->peer) || (from->via && !carrier)) {
@@ -416,71 +474,73 @@ static void deliver_open(struct engine *e, uint32_t from_end, const struct flow_
     }
     flow = world_flow_accept(e->world, from->peer, from->owner, carrier);
     end_begin(e, flow, carrier);
-    world_flow_set_user(e->world, flow, from_end);
-    world_flow_set_user(e->world, from_end, flow);
+    flow_of(e, flow)->user = from_end;
+    from->user = flow;
     count_flow(e, m, FLOW_DECODED);
     deliver(e, flow, from->owner, m);
 }
 
-static void deliver_transit(struct engine *e, const struct transit *t, const struct flow_view *v)
+static void deliver_transit(struct engine *e, const struct transit *t, struct flow_end *f)
 {
-    if (v->opened && t->msg.type == MSG_OPEN) {
-        deliver_open(e, t->end, v, &t->msg);
-    } else if (v->user && !world_flow(e->world, v->user).over) {
+    if (f->opened && t->msg.type == MSG_OPEN) {
+        deliver_open(e, t->end, f, &t->msg);
+    } else if (f->user && !flow_of(e, f->user)->over) {
         count_flow(e, &t->msg, FLOW_DECODED);
-        deliver(e, v->user, 0, &t->msg);
+        deliver(e, f->user, 0, &t->msg);
     } else {
         count_flow(e, &t->msg, FLOW_CUT);
     }
 }
 
-static bool sender_dialed(const struct flow_view *v)
+static bool sender_dialed(const struct flow_end *f)
 {
     enum link_id id;
     bool dials;
 
-    return plan_link_between(ADDR_ROLE(v->owner), ADDR_ROLE(v->peer), &id, &dials) == 0 && dials;
+    return plan_link_between(ADDR_ROLE(f->owner), ADDR_ROLE(f->peer), &id, &dials) == 0 && dials;
 }
 
-/* A message's link time is over: now faults, then the host. */
-static void arrive(struct engine *e, struct transit *t, const struct flow_view *v)
+/* A message's link time is over: now faults, then the host. False: it must wait there, and is scheduled. */
+static bool arrive(struct engine *e, uint32_t id, struct transit *t, struct flow_end *f)
 {
-    struct end *end = end_of(e, t->end);
-    nsec_t before = end->served_at, cost = network_message_cost(e->network, v->peer, t->msg.bytes), at;
-    enum link_id id;
+    struct end *end = end_of(f);
+    nsec_t before = end->served_at, cost = network_message_cost(e->network, f->peer, t->msg.bytes), at;
+    enum link_id link;
 
-    if (end->cut ||
-        (network_fault(e->network, FAULT_LINK_HALF_OPEN, v->owner, v->peer, e->now) && !sender_dialed(v))) {
+    if (f->flags & END_CUT ||
+        (network_fault(e->network, FAULT_LINK_HALF_OPEN, f->owner, f->peer, e->now) && !sender_dialed(f))) {
         count_flow(e, &t->msg, FLOW_CUT);
-        return;
+        return true;
     }
     if (t->dialed)
-        cost = nsec_add(cost, network_link(e->network, v->owner, v->peer, &id)->dial_cpu_server_ns);
-    at = in_order(e, network_serve(e->network, v->peer, e->now, cost), &end->served_at);
+        cost = nsec_add(cost, network_link(e->network, f->owner, f->peer, &link)->dial_cpu_server_ns);
+    at = in_order(e, network_serve(e->network, f->peer, e->now, cost), &end->served_at);
     t->stage = STAGE_HOST;
     /* One served at this very moment may still stand in the calendar. */
-    if (at > e->now || at == before)
-        schedule_transit(e, at, *t);
-    else
-        deliver_transit(e, t, v);
+    if (at > e->now || at == before) {
+        schedule_transit(e, at, id);
+        return false;
+    }
+    deliver_transit(e, t, f);
+    return true;
 }
 
 static void on_message(struct engine *e, uint32_t id)
 {
-    struct transit t = *(struct transit *)slab_get_unchecked(&e->transits, id);
-    struct flow_view v = world_flow(e->world, t.end);
+    struct transit *t = slab_get_unchecked(&e->transits, id);
+    struct flow_end *f = flow_of(e, t->end);
 
-    slab_free(&e->transits, id);
-    switch ((enum stage)t.stage) {
-    case STAGE_DIAL: leave(e, &t); break;
-    case STAGE_LINK: arrive(e, &t, &v); break;
-    case STAGE_HOST: deliver_transit(e, &t, &v); break;
+    switch ((enum stage)t->stage) {
+    case STAGE_DIAL: leave(e, id, t); return;
+    case STAGE_LINK:
+        if (!arrive(e, id, t, f)) return;
+        break;
+    case STAGE_HOST: deliver_transit(e, t, f); break;
     case STAGE_LOCAL:
-        if (!v.over) deliver(e, t.end, 0, &t.msg);
+        if (!f->over) deliver(e, t->end, 0, &t->msg);
         break;
     }
-    v = world_flow(e->world, t.end);
-    if (world_flow_release(e->world, t.end)) unlink_peer(e, &v);
+    transit_over(e, id, t);
 }
 
 static void on_timer(struct engine *e, uint32_t id)
@@ -565,7 +625,7 @@ static void cut_link(struct engine *e, const struct plan_fault *f)
         if (plan_link_between(ADDR_ROLE(v.owner), ADDR_ROLE(v.peer), &id, &dials) < 0 || id != f->link)
             continue;
         if (!network_fault_concerns(f, v.owner, v.peer)) continue;
-        end_of(e, flow)->cut = 1;
+        flow_of(e, flow)->flags |= END_CUT;
         if (!v.over) tell(e, flow, e->now, reset_msg(RESET_CUT));
     }
     network_forget_link(e->network, f);
@@ -642,16 +702,101 @@ static void count_in_flight(struct engine *e)
 static void measure_size(struct engine *e)
 {
     size_t sum = world_memory(e->world) + calendar_bytes(&e->calendar) + slab_bytes(&e->transits) +
-                 slab_bytes(&e->timers) + e->ends_capacity * sizeof *e->ends + network_memory(e->network);
+                 slab_bytes(&e->timers) + slab_bytes(&e->carriages) + network_memory(e->network);
 
     if (sum > e->result->memory_max_bytes) e->result->memory_max_bytes = sum;
     if (calendar_len(&e->calendar) > e->result->pending_max)
         e->result->pending_max = calendar_len(&e->calendar);
 }
 
+/* Looking ahead: when it is known what comes next, the memory for all of it is fetched at once, in steps of
+ * which each reads what the one before has fetched. */
+
+#define FETCH_MAX 64
+
+/* An event that will be handed to a component. */
+struct near {
+    const struct transit *transit;
+    const struct timer *timer; /* if it is no message */
+};
+
+/* The first two steps: the messages and timers themselves, then the ends of the messages' flows. Returns how
+ * many events are for components. */
+static size_t fetch_events(const struct engine *e, struct near *ret_near)
+{
+    size_t count, n = 0;
+    const struct cal_entry *soon = calendar_soon(&e->calendar, &count);
+
+    if (count > FETCH_MAX) count = FETCH_MAX;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)(soon[i].payload >> ENTRY_BITS);
+        enum entry entry = soon[i].payload & ((1u << ENTRY_BITS) - 1);
+
+        if (entry == ENTRY_MESSAGE)
+            ret_near[n] = (struct near){.transit = slab_get_unchecked(&e->transits, id)};
+        else if (entry == ENTRY_TIMER)
+            ret_near[n] = (struct near){.timer = slab_get_unchecked(&e->timers, id)};
+        else
+            continue;
+        __builtin_prefetch(ret_near[n].transit);
+        __builtin_prefetch(ret_near[n++].timer);
+    }
+    count = n;
+    n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct transit *t = ret_near[i].transit;
+
+        if (t) __builtin_prefetch(flow_of(e, t->end));
+        if (!t || t->stage == STAGE_HOST || t->stage == STAGE_LOCAL) ret_near[n++] = ret_near[i];
+    }
+    return n;
+}
+
+static void fetch_component(const struct engine *e, const struct near *near, unsigned step)
+{
+    const struct transit *t = near->transit;
+    struct prospect what = {0};
+    const struct flow_end *f;
+
+    if (!t) {
+        what.token = near->timer->token;
+        world_soon(e->world, near->timer->self, step, &what);
+        return;
+    }
+    what.msg = &t->msg;
+    f = flow_of(e, t->end);
+    if (t->stage == STAGE_HOST && !f->user) {
+        world_soon(e->world, f->peer, step, &what);
+        return;
+    }
+    if (t->stage == STAGE_HOST) f = flow_of(e, f->user);
+    what.tag = f->tag;
+    world_soon(e->world, f->owner, step, &what);
+}
+
+static void fetch_ahead(struct engine *e)
+{
+    struct near near[FETCH_MAX];
+    size_t n;
+
+    if (e->refills == e->calendar.refills) return;
+    e->refills = e->calendar.refills;
+    n = fetch_events(e, near);
+    for (size_t i = 0; i < n; i++) {
+        const struct transit *t = near[i].transit;
+        uint32_t peer = t && t->stage == STAGE_HOST ? flow_of(e, t->end)->user : 0;
+
+        if (peer) __builtin_prefetch(flow_of(e, peer));
+    }
+    for (unsigned step = 0; step < SOON_STEPS; step++)
+        for (size_t i = 0; i < n; i++) fetch_component(e, &near[i], step);
+}
+
 static void step(struct engine *e)
 {
     struct cal_item item;
+
+    fetch_ahead(e);
 
     if (!calendar_pop(&e->calendar, &item)) UNREACHABLE();
     e->now = item.at;
@@ -704,7 +849,8 @@ out:
 
 static int engine_init(struct engine *e)
 {
-    struct world_options world = {.plan = e->plan, .roles = world_roles, .flows_max = SLAB_LIMIT_MAX};
+    struct world_options world = {
+        .plan = e->plan, .roles = world_roles, .flows_max = SLAB_LIMIT_MAX, .end_bytes = sizeof(struct end)};
     int r;
 
     e->disk_key = prng_key(e->plan->seed, e->plan->replicate, "disk");
@@ -713,12 +859,15 @@ static int engine_init(struct engine *e)
     if (e->opts->shuffle_ties) calendar_shuffle_ties(&e->calendar, e->opts->shuffle_ties);
     if ((r = slab_init(&e->transits, sizeof(struct transit), SLAB_LIMIT_MAX)) < 0) return r;
     if ((r = slab_init(&e->timers, sizeof(struct timer), SLAB_LIMIT_MAX)) < 0) return r;
+    if ((r = slab_init(&e->carriages, sizeof(struct carriage), SLAB_LIMIT_MAX)) < 0) return r;
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
         e->states[role] = calloc(plan_instances(e->plan, role) + 1, sizeof(struct state));
         if (!e->states[role]) return -ENOMEM;
     }
     if ((r = network_new(e->plan, &e->network)) < 0) return r;
-    return world_new(&world, &e->world);
+    if ((r = world_new(&world, &e->world)) < 0) return r;
+    e->ends = world_flow_ends(e->world);
+    return 0;
 }
 
 static void engine_deinit(struct engine *e)
@@ -728,9 +877,9 @@ static void engine_deinit(struct engine *e)
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) free(e->states[role]);
     slab_deinit(&e->timers);
     slab_deinit(&e->transits);
+    slab_deinit(&e->carriages);
     calendar_deinit(&e->calendar);
     effects_deinit(&e->effects);
-    free(e->ends);
 }
 
 int engine_run(const struct engine_options *opts, struct engine_result *ret)
