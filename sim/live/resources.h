@@ -33,7 +33,7 @@ bool resources_descriptors_low(uint64_t *ret_limit);
 /*
  * Asks the scheduler to wake this process soon rather than to let it run for long: a short time slice, where
  * the kernel has that (Linux 6.12; elsewhere nothing happens). For the process that starts sessions on a
- * schedule: beside processes that use up all cores it is then late by a tenth of what it would be. Needs no
- * privilege, and leaves the share of CPU as it is.
+ * schedule; beside processes that use up all cores its p90 of schedule.lag is less than half of what it is
+ * otherwise (docs/PERFORMANCE.md). Needs no privilege, and leaves the share of CPU as it is.
  */
 void resources_wake_promptly(void);

@@ -85,8 +85,8 @@ up = connections['opened'] - connections['failed'] - connections['shed'] - conne
 print(f"sessions at once      {accounts['session']['open_max']} (of {accounts['session']['opened']})")
 print(f"streams at once       {streams['open_max']} event streams of the orchestrator, or tunnel streams of the edge")
 print(f"tunnel connections    {up} up of {connections['opened']} dialed")
-figures('schedule.lag', metrics['schedule.lag'], ('p50', 'p99', 'max'))
-figures('pause of the machine', pause, ('p50', 'p99', 'max'))
+figures('schedule.lag', metrics['schedule.lag'], ('p50', 'p90', 'p99', 'max'))
+figures('lag of the machine', pause, ('p50', 'p90', 'p99', 'max'))
 for name in ('event.delivery', 'mcp.call', 'tunnel.handshake'):
     figures(name, metrics[name], ('p50', 'p99', 'max'))
 
