@@ -304,7 +304,7 @@ static const struct {
      "16777215"},
     {"\"count\": 2", "\"cuont\": 2",
      "s.json:14:44: /deployments/x/set/tunnels/cuont: unknown key \"cuont\"; did you mean \"count\"? "
-     "allowed: count, replicas, connections, spacing, dial_timeout, register_timeout, grace, streams, "
+     "allowed: count, replicas, connections, spacing, register_timeout, grace, streams, "
      "domain, detect, upstream_connections, backoff"},
     {"\"tunnels\": {\"count\": 2}", "\"name\": \"z\"",
      "s.json:14:32: /deployments/x/set/name: \"name\" is the same for all deployments"},
