@@ -79,7 +79,14 @@ void alone_deinit(struct alone *a)
     alone_stop(a);
     for (int i = 0; i < 2; i++)
         if (a->signals[i]) event_free(a->signals[i]);
-    if (a->base) event_base_free(a->base);
+    if (a->base) {
+        /* Connections that are being closed in the background come to their end. */
+        struct timeval linger = {.tv_usec = 200000};
+
+        event_base_loopexit(a->base, &linger);
+        event_base_loop(a->base, 0);
+        event_base_free(a->base);
+    }
     recorder_free(a->recorder);
     plan_free(a->plan);
 }
