@@ -233,6 +233,7 @@ static void on_send(struct wire *w, const struct msg *m)
 {
     struct call *c = (struct call *)w;
 
+    if (c->gone) driver_cut(w, m);
     if (m->type == MSG_OPEN) c->answer = *m;
 }
 

@@ -34,6 +34,7 @@ static void on_send(struct wire *w, const struct msg *m)
 {
     struct call *c = (struct call *)w;
 
+    if (c->gone) driver_cut(w, m);
     if (m->type == MSG_OPEN) c->answer = *m;
     if (m->type == MSG_OPEN && m->kind == M_OK) {
         http_reply_start(c->x, 200,

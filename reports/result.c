@@ -179,17 +179,30 @@ static const char *flow_name(const struct run_result *run, struct result *r, uin
     return texts_keep(&r->texts, str_text(&name));
 }
 
-/* Whether something may have been lost on the way without anybody left to count it: a process that was
- * killed, a run that was cut short, or a relay that held something for a reader who went away. */
+/* Somebody gave up on what was on its way to him. */
+static bool gave_up(const struct recorder *recorder)
+{
+    bool found =
+        recorder_counter(recorder, COUNTER_TIMEOUTS) || recorder_counter(recorder, COUNTER_LAGGARDS_DROPPED);
+
+    for (enum account a = 0; a < ACCOUNT_COUNT; a++) {
+        struct ledger_totals t;
+
+        ledger_totals(recorder_ledger(recorder), a, &t);
+        found |= t.ends[LEDGER_LOST] > 0;
+    }
+    return found;
+}
+
+/* Whether something may have been lost on the way without anybody left to count it: by a process that was
+ * killed, a run that was cut short, a relay that held it for a reader who went away, or a time-out. */
 static bool may_lose_flows(const struct run_result *run)
 {
     if (run->interrupted || run->invalid_reason_count || run->plan->live.relay_links) return true;
-    /* Under overload the end finds more on its way than it waits for. */
-    if (run->end_ns >= nsec_add(run->plan->duration_ns, run->plan->drain_ns)) return true;
     for (uint32_t i = 0; i < run->plan->fault_count; i++) {
         if (run->plan->faults[i].kind != FAULT_ANSWER) return true;
     }
-    return false;
+    return gave_up(run->recorder);
 }
 
 static bool flow_fits(const struct flowcount *flows, uint32_t kind, bool may_lose)

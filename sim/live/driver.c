@@ -206,6 +206,11 @@ void driver_receive(struct wire *w, struct msg m)
     queue(w->driver, (struct arrival){.event = {.type = EVENT_MSG, .msg = m}, .wire = w->slot});
 }
 
+void driver_cut(const struct wire *w, const struct msg *m)
+{
+    if (!w->uncounted) count_flow(w->driver, w->driver->any, m, FLOW_CUT);
+}
+
 void driver_tell_all(struct driver *d, enum event_type type)
 {
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {

@@ -109,6 +109,9 @@ bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via,
  * is counted as cut off, and that is all. After a RESET, or when both sides sent MSG_LAST, `over` follows. */
 void driver_receive(struct wire *w, struct msg m);
 
+/* A message that the component sent cannot be passed on, for its peer is gone: counted as cut off. */
+void driver_cut(const struct wire *w, const struct msg *m);
+
 /* The run's clock. */
 nsec_t driver_now(const struct driver *d);
 uint64_t driver_wall_ns(const struct driver *d, nsec_t at);
