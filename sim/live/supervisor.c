@@ -22,7 +22,7 @@
 
 /* How long a child may take to listen, to close its books, to leave. */
 static const nsec_t patience_ns = 20 * NSEC_PER_S;
-static const nsec_t exit_patience_ns = 3 * NSEC_PER_S;
+static const nsec_t exit_patience_ns = 10 * NSEC_PER_S;
 static const nsec_t late_ns = 100 * NSEC_PER_MS;
 /* The clock starts a moment after everybody was told, so that time 0 has not passed when they hear it. */
 static const nsec_t head_start_ns = 20 * NSEC_PER_MS;
@@ -232,9 +232,9 @@ static void child_gone(struct supervisor *s, struct running *c, int status)
     c->fd = -1;
     c->pid = 0;
     if (c->state == CHILD_KILLED) return;
-    /* Its books are closed, but what it did after that is no better for it. */
-    if (c->state == CHILD_ENDED && status == 0) return;
     if (c->state != CHILD_ENDED) sweep(s, c);
+    /* It was told to leave, perhaps before it ever ran. Closed books make a death after them no better. */
+    if ((c->state == CHILD_ENDED || (s->ending && c->state != CHILD_RUNNING)) && status == 0) return;
     c->state = CHILD_NONE;
     if (WIFSIGNALED(status))
         fail(s, -ECHILD, "%s: killed by signal %d (%s)", process_of(s, c)->name, WTERMSIG(status),

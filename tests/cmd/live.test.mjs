@@ -131,9 +131,10 @@ for (const [signal, where] of [['SIGINT', 'the supervisor'], ['SIGTERM', 'the su
   });
 }
 
-test('a Ctrl-C before the first process listens is heard too', async (t) => {
+test('a Ctrl-C before all processes listen is heard too', async (t) => {
   const cwd = folder(t);
-  const { child, watched, witness } = live(cwd, args('cold-start', NEVER_MISSED));
+  const many = { '/tunnels/count': 48, '/faults': [], '/live/gateway_processes': 0, ...NEVER_MISSED };
+  const { child, watched, witness } = live(cwd, args('reconnect-storm', many));
   await until(() => (witness.look(), witness.processes.size > 0), 'a first process');
   child.kill('SIGINT');
   const r = await watched;
