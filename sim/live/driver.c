@@ -93,11 +93,19 @@ struct recorder *driver_recorder(struct driver *d, addr_t self)
 }
 
 /* Credit and resets are the transport's, and so is how it cuts bytes into pieces; files have no peer that
- * would count. */
+ * would count. A TLS client is ready before the server has heard so: what it takes for the answer may never
+ * be sent. */
 static bool is_counted(const struct msg *m)
 {
-    return m->kind != M_NONE && m->kind != M_BYTES && m->kind != M_BODY && m->kind != M_FILE_WRITE &&
-           m->kind != M_FILE_READ;
+    switch (m->kind) {
+    case M_NONE:
+    case M_BYTES:
+    case M_BODY:
+    case M_FILE_WRITE:
+    case M_FILE_READ:
+    case M_INNER_READY: return false;
+    default: return true;
+    }
 }
 
 static void count_flow(struct driver *d, addr_t self, const struct msg *m, enum flow_fate fate)
