@@ -198,7 +198,9 @@ static bool gave_up(const struct recorder *recorder)
  * killed, a run that was cut short, a relay that held it for a reader who went away, or a time-out. */
 static bool may_lose_flows(const struct run_result *run)
 {
-    if (run->interrupted || run->invalid_reason_count || run->plan->live.relay_links) return true;
+    if (run->interrupted || run->invalid_reason_count) return true;
+    for (enum link_id link = 0; link < LINK_COUNT; link++)
+        if (plan_link_relayed(run->plan, link)) return true;
     for (uint32_t i = 0; i < run->plan->fault_count; i++) {
         if (run->plan->faults[i].kind != FAULT_ANSWER) return true;
     }

@@ -52,6 +52,12 @@ static int prepare(struct live_run *run, struct layout **layout, char failure[51
     const char *tmpdir = getenv("TMPDIR"), *base = tmpdir && tmpdir[0] ? tmpdir : "/tmp";
     int r = layout_new(run->plan, (unsigned)getpid(), layout);
 
+    if (r == -E2BIG)
+        snprintf(failure, 512,
+                 "more than %u pairs of components would need a relay: fewer of them, no latency or rate for "
+                 "their "
+                 "link (/links), or --clock virtual",
+                 LAYOUT_RELAYED_MAX);
     snprintf(run->directory, sizeof run->directory, "%s/windtunnel-XXXXXX", base);
     if (r == 0 && !mkdtemp(run->directory)) {
         r = -errno;

@@ -10,6 +10,9 @@ static const unsigned first_port[PORT_COUNT] = {
     [PORT_API] = 8080, [PORT_PUBLIC] = 8443, [PORT_CONNECTOR] = 7844, [PORT_MCP] = 9000, [PORT_PROXY] = 10000,
 };
 
+enum { RELAY_PORT_FIRST = 1024 };
+_Static_assert(RELAY_PORT_FIRST + LAYOUT_RELAYED_MAX <= 65536, "a port for each");
+
 void layout_address(const struct layout *l, addr_t component, enum port port, char ret[LAYOUT_ADDRESS_MAX])
 {
     snprintf(ret, LAYOUT_ADDRESS_MAX, "%s:%u", l->ip, first_port[port] + ADDR_ORDINAL(component));
@@ -17,7 +20,7 @@ void layout_address(const struct layout *l, addr_t component, enum port port, ch
 
 void layout_relay_address(const struct layout *l, size_t index, char ret[LAYOUT_ADDRESS_MAX])
 {
-    snprintf(ret, LAYOUT_ADDRESS_MAX, "%s:%zu", l->relay_ip, 1024 + index);
+    snprintf(ret, LAYOUT_ADDRESS_MAX, "%s:%zu", l->relay_ip, RELAY_PORT_FIRST + index);
 }
 
 void layout_dial_address(const struct layout *l, addr_t from, addr_t to, enum port port,
@@ -83,21 +86,12 @@ static const struct {
     {LINK_ORCHESTRATOR_MCP, ROLE_ORCHESTRATOR, ROLE_MCP, PORT_MCP},
 };
 
-static bool has_fault(const struct plan *plan, enum link_id link)
-{
-    for (uint32_t i = 0; i < plan->fault_count; i++) {
-        enum fault_kind kind = plan->faults[i].kind;
-        bool of_links = kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH;
-
-        if (of_links && plan->faults[i].link == link) return true;
-    }
-    return false;
-}
-
 static int relay_pair(struct layout *l, enum link_id link, addr_t from, addr_t to, enum port port)
 {
-    struct relayed *grown = realloc(l->relayed, (l->relayed_count + 1) * sizeof *grown);
+    struct relayed *grown;
 
+    if (l->relayed_count == LAYOUT_RELAYED_MAX) return -E2BIG;
+    grown = realloc(l->relayed, (l->relayed_count + 1) * sizeof *grown);
     if (!grown) return -ENOMEM;
     l->relayed = grown;
     l->relayed[l->relayed_count++] = (struct relayed){link, from, to, port};
@@ -115,7 +109,7 @@ static int relay_links(struct layout *l, const struct plan *plan)
     int r = 0;
 
     for (size_t d = 0; d < sizeof dials / sizeof *dials; d++) {
-        if (!plan->live.relay_links && !has_fault(plan, dials[d].link)) continue;
+        if (!plan_link_relayed(plan, dials[d].link)) continue;
         for (uint32_t from = 0; from < plan_instances(plan, dials[d].from); from++) {
             for (uint32_t to = 0; r == 0 && to < plan_instances(plan, dials[d].to); to++) {
                 if (are_peers(dials[d].link, from, to))

@@ -13,6 +13,9 @@
 
 enum { LAYOUT_NAME_MAX = 32, LAYOUT_ADDRESS_MAX = 32 };
 
+/* The most pairs of components whose link passes through the relay: a port each. */
+#define LAYOUT_RELAYED_MAX 64000u
+
 /* What is listened on, by the component that listens. */
 enum port {
     PORT_API,       /* orchestrator: HTTP */
@@ -39,14 +42,17 @@ struct relayed {
 };
 
 struct layout {
-    char ip[16], relay_ip[16];
+    char ip[16];       /* where all listeners of the run's components are */
+    char relay_ip[16]; /* where the relay listens: an address of its own, a port for each pair that it serves
+                        */
     struct relayed *relayed;
     size_t relayed_count;      /* 0: there is no relay process */
     struct process *processes; /* in the order of start; the client's is last */
     size_t process_count;
 };
 
-/* -ENOMEM. `id` tells runs apart: the supervisor's process id. */
+/* -ENOMEM; -E2BIG: more than LAYOUT_RELAYED_MAX pairs would need the relay. `id` tells runs apart: the
+ * supervisor's process id. */
 int layout_new(const struct plan *plan, unsigned id, struct layout **ret);
 void layout_free(struct layout *l);
 

@@ -71,6 +71,8 @@ int resources_raise_descriptors(const struct plan *plan, const struct layout *la
     for (size_t i = 0; i < layout->process_count; i++) {
         uint64_t needed = resources_descriptors_needed(plan, &layout->processes[i]);
 
+        if (layout->processes[i].component_count == 0) needed += layout->relayed_count; /* a listener each */
+
         if (needed <= limit.rlim_cur) continue;
         str_appendf(error,
                     "%s: needs at least %" PRIu64 " open descriptors, and a process may have %" PRIu64

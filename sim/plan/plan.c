@@ -81,6 +81,25 @@ int plan_link_between(enum role from, enum role to, enum link_id *ret_link, bool
     return -ENOENT;
 }
 
+static bool has_link_fault(const struct plan *plan, enum link_id link)
+{
+    for (uint32_t i = 0; i < plan->fault_count; i++) {
+        enum fault_kind kind = plan->faults[i].kind;
+        bool of_links = kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH;
+
+        if (of_links && plan->faults[i].link == link) return true;
+    }
+    return false;
+}
+
+bool plan_link_relayed(const struct plan *plan, enum link_id link)
+{
+    const struct plan_link *l = &plan->links[link];
+
+    return plan->live.relay_links || l->bytes_per_second ||
+           dist_mean(&l->latency_ns) >= PLAN_RELAY_LATENCY_NS || has_link_fault(plan, link);
+}
+
 const struct plan_runner *plan_runner_of(const struct plan *plan, uint32_t ordinal, uint32_t *ret_pool)
 {
     for (uint32_t i = 0; i < plan->runner_count; i++) {

@@ -291,7 +291,7 @@ struct plan_live {
     uint32_t gateway_processes; /* tunnels are spread over so many gateway processes; 0 = one each */
     uint32_t mcp_processes;     /* 0 = one each */
     uint32_t runner_processes;
-    bool relay_links; /* put a relay on links with latency, rate or a fault (always when a fault needs it) */
+    bool relay_links; /* relays on all links, also on those that plan_link_relayed() would leave alone */
 };
 
 struct plan {
@@ -338,6 +338,14 @@ const char *role_name(enum role role);
 const char *link_name(enum link_id link);
 /* The link between two roles and whether `from` is the side that dials; -ENOENT when they never talk. */
 int plan_link_between(enum role from, enum role to, enum link_id *ret_link, bool *ret_from_dials);
+
+/* From this mean latency on, a link has one of its own, live: below, what the machine takes by itself is
+ * nearer to it than what a relay would add (docs/ARCHITECTURE.md). */
+#define PLAN_RELAY_LATENCY_NS (200 * NSEC_PER_US)
+
+/* Whether a live run leads the link through a relay: it has a rate, a latency of its own or a fault, or
+ * plan.live.relay_links asks for all. Says nothing of whether anybody talks on that link. */
+bool plan_link_relayed(const struct plan *plan, enum link_id link);
 
 /* The pool that runner component `ordinal` belongs to. */
 const struct plan_runner *plan_runner_of(const struct plan *plan, uint32_t ordinal, uint32_t *ret_pool);

@@ -500,8 +500,9 @@ static const struct option live_options[] = {
     {"runner_processes", OPTION_COUNT, PUT(struct plan_live, runner_processes), RANGE(0, 256),
      .fallback = "1", .help = "runner machines are spread over so many processes; 0 is one each"},
     {"relay", OPTION_BOOL, PUT(struct plan_live, relay_links), .fallback = "false",
-     .help = "a relay on every link with a latency or rate of its own; where a fault needs one there always "
-             "is one"},
+     .help =
+         "a relay on every link; without it on those that need one: with a rate, a mean latency of 200us or "
+         "more, or a fault"},
 };
 static const struct option_table live_table = {TABLE_OF(live_options), .name_offset = OPTION_NOT_STORED};
 

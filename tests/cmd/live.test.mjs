@@ -173,6 +173,21 @@ test('the supervisor is killed: its processes go with it', async (t) => {
   await witness.nothingIsLeft({ folders: false });
 });
 
+// Nobody asked for a relay: the scenario's links are honoured by themselves.
+test('a latency and a rate of the scenario hold live', async (t) => {
+  const cwd = folder(t);
+  const far = { '/duration': '2s', '/links/orchestrator-edge/latency': '40ms', '/links/connector-edge/latency': '30ms',
+    '/links/proxy-mcp/rate': '2MB/s', ...NEVER_MISSED };
+  const { watched, witness } = live(cwd, args('spill-100k', far));
+  wentWell(await watched, cwd);
+  await witness.nothingIsLeft();
+  assert.ok(witness.names().includes('relay'));
+  const result = readResult(join(cwd, 'o'), 'tunnel');
+  checkResult(result);
+  // There and back over two links, and 400 kB at 2 MB/s.
+  assert.ok(result.metrics['mcp.call'].min_ns > 2 * (40e6 + 30e6) + 200e6, `${result.metrics['mcp.call'].min_ns / 1e6} ms`);
+});
+
 test('two runs at once do not meet', async (t) => {
   const dirs = [folder(t), folder(t)];
   const two = dirs.map((cwd) => live(cwd, args('spill-100k', NEVER_MISSED)));

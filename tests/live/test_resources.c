@@ -93,6 +93,37 @@ START_TEST(a_limit_that_is_too_low_is_told_with_the_process)
 }
 END_TEST
 
+/* The relay is there when a link has a latency of its own, and needs a listener for each pair. */
+START_TEST(the_relay_needs_a_listener_for_each_pair)
+{
+    struct str error = STR_INIT(500);
+    char dialed[LAYOUT_ADDRESS_MAX], listening[LAYOUT_ADDRESS_MAX];
+
+    ck_assert_uint_eq(layout->relayed_count, 0);
+    layout_free(layout);
+    plan->links[LINK_CONNECTOR_EDGE].latency_ns = dist_constant(30 * NSEC_PER_MS);
+    ck_assert_int_eq(layout_new(plan, 1, &layout), 0);
+    ck_assert_uint_eq(layout->relayed_count, 6);
+    layout_dial_address(layout, ADDR(ROLE_CONNECTOR, 5), ADDR(ROLE_EDGE, 0), PORT_CONNECTOR, dialed);
+    layout_relay_address(layout, 5, listening);
+    ck_assert_str_eq(dialed, listening);
+    set_limit(50, 69);
+    ck_assert_int_eq(resources_raise_descriptors(plan, layout, &error), -EMFILE);
+    ck_assert_ptr_nonnull(strstr(str_text(&error), "relay: needs at least 70"));
+    str_deinit(&error);
+}
+END_TEST
+
+START_TEST(so_many_pairs_have_no_relay)
+{
+    struct layout *none;
+
+    plan->links[LINK_PROXY_MCP].bytes_per_second = 1000;
+    plan->tunnels.count = 32001;
+    ck_assert_int_eq(layout_new(plan, 1, &none), -E2BIG);
+}
+END_TEST
+
 /* Also when the shortage is over, but for one that is still open. */
 START_TEST(a_shortage_is_noticed)
 {
@@ -133,6 +164,8 @@ int main(void)
     tcase_add_test(tests, each_process_needs_what_it_hosts);
     tcase_add_test(tests, the_limit_is_raised);
     tcase_add_test(tests, a_limit_that_is_too_low_is_told_with_the_process);
+    tcase_add_test(tests, the_relay_needs_a_listener_for_each_pair);
+    tcase_add_test(tests, so_many_pairs_have_no_relay);
     tcase_add_test(tests, a_shortage_is_noticed);
     tcase_add_test(tests, promptness_may_be_asked_for);
     suite_add_tcase(suite, tests);

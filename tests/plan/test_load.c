@@ -71,6 +71,33 @@ START_TEST(test_defaults_of_products)
 }
 END_TEST
 
+/* Which links a live run leads through a relay by itself. */
+START_TEST(test_relayed_links)
+{
+    static const struct {
+        const char *set;
+        bool relayed;
+    } cases[] = {
+        {"/links/proxy-mcp/latency=50us", false},
+        {"/links/proxy-mcp/latency=199us", false},
+        {"/links/proxy-mcp/latency=200us", true},
+        {"/links/proxy-mcp/latency={\"uniform\":[\"0s\",\"400us\"]}", true},
+        {"/links/proxy-mcp/rate=10Gbit/s", true},
+        {"/links/proxy-mcp/rate=unlimited", false},
+        {"/faults/-={\"kind\":\"cut\",\"at\":\"1s\",\"for\":\"1s\",\"link\":\"proxy-mcp\"}", true},
+        {"/faults/-={\"kind\":\"kill\",\"at\":\"1s\",\"for\":\"1s\",\"target\":\"edge\"}", false},
+        {"/live/relay=true", true},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CLEANUP(plan_free_p) struct plan *p = load_small("y", &cases[i].set, 1);
+
+        ck_assert_msg(plan_link_relayed(p, LINK_PROXY_MCP) == cases[i].relayed, "%s", cases[i].set);
+        ck_assert_msg(plan_link_relayed(p, LINK_CONNECTOR_EDGE) == p->live.relay_links, "%s", cases[i].set);
+    }
+}
+END_TEST
+
 START_TEST(test_defaults_of_links)
 {
     static const uint32_t round_trips[LINK_COUNT] = {1, 1, 3, 2, 2, 1, 1};
@@ -477,6 +504,7 @@ int main(void)
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_defaults_of_products);
     tcase_add_test(tc, test_defaults_of_links);
+    tcase_add_test(tc, test_relayed_links);
     tcase_add_test(tc, test_scripts);
     tcase_add_test(tc, test_deployment_merge);
     tcase_add_test(tc, test_deployment_patch);
