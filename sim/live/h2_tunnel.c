@@ -2,20 +2,14 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/event.h>
-#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "sim/base/list.h"
 #include "sim/base/panic.h"
-#include "sim/live/stream_front.h"
+#include "sim/live/h2_state.h"
 
 enum {
-    H2_WHAT_MAX = 160,   /* room for the line that explains an end */
-    H2_HEADER_COST = 32, /* what a header counts beside its text, as in RFC 9113 */
     H2_DEFAULT_STREAM_WINDOW = 1 << 20,
     H2_DEFAULT_CONNECTION_WINDOW = 8 << 20,
     H2_DEFAULT_MAX_STREAMS = 1024,
@@ -30,294 +24,6 @@ enum {
 static const uint8_t drain_ping[8] = "wt-drain";
 static const uint8_t alive_ping[8] = "wt-alive";
 
-struct h2 {
-    struct stream *below;
-    bool is_edge;
-    struct h2_options options;
-    const struct h2_callbacks *callbacks;
-    void *user;
-    struct event_base *base;
-    nghttp2_session *session;
-    struct evbuffer *frames; /* scratch: output on the way below; empty between calls */
-    struct list streams;     /* all that are not freed */
-    struct list fresh;       /* of them, those not shown to the connector's user yet, as they came */
-    struct event turn;       /* shows what came and sends what is due, once for all that happens in a turn */
-    struct event tell_closed;
-    struct event settings_wait;
-    struct event ping;
-    size_t below_pending; /* what was pending below when the pump began */
-    struct h2_counters counters;
-    bool started; /* the stream below came up */
-    bool got_settings;
-    bool ready_due;
-    bool draining_due;
-    bool draining;     /* h2_drain() was called */
-    bool final_goaway; /* the connector's second GOAWAY was queued */
-    bool got_goaway;
-    bool pinged; /* an answer is being waited for */
-    bool heard;  /* something came since */
-    bool over;
-    uint32_t goaway_sent_code;
-    uint32_t goaway_received_code;
-    enum stream_end end;
-    char what[H2_WHAT_MAX];
-    bool *gone; /* set to true when h2 is freed inside a callback */
-};
-
-/* A request that arrives, until it is shown. */
-struct h2_incoming {
-    struct h2_request request;
-    const char *host;
-    size_t n_headers;
-    size_t cost;
-    size_t text_len;
-    bool too_much;
-    struct http_header headers[H2_HEADERS_MAX + 1];
-    char text[H2_HEADER_BYTES_MAX];
-};
-
-struct h2_stream {
-    struct stream stream;
-    struct stream_front front;
-    struct h2 *h2; /* NULL when the connection is gone */
-    struct list link;
-    struct list fresh;
-    struct event linger;
-    struct evbuffer *out;
-    struct h2_incoming
-        *incoming;     /* until it is shown: before that, it goes by itself when the peer takes it back */
-    size_t unconsumed; /* arrived and not given back, whether told or not */
-    int32_t id;
-    int status;
-    int arriving_status; /* of the header block that is arriving */
-    bool open;           /* nghttp2 has it */
-    bool starved;        /* nghttp2 waits for nghttp2_session_resume_data() */
-    bool above_low;
-    bool got_end;
-    bool shut; /* nothing will be written any more */
-    bool sent_end;
-    bool reset_by_peer;
-    bool orphan; /* freed by its user */
-};
-
-static const struct stream_ops h2_stream_ops;
-
-static struct h2_stream *stream_of(struct stream *s)
-{
-    ASSERT(s->ops == &h2_stream_ops);
-    return (struct h2_stream *)s;
-}
-
-static struct timeval timeval_of(nsec_t ns)
-{
-    return (struct timeval){.tv_sec = (time_t)(ns / NSEC_PER_S),
-                            .tv_usec = (suseconds_t)(ns % NSEC_PER_S / NSEC_PER_US)};
-}
-
-static void later(struct h2 *h2)
-{
-    if (!h2->over) event_active(&h2->turn, 0, 0);
-}
-
-/* ---- a stream's life ---- */
-
-static void on_linger(evutil_socket_t fd, short events, void *user);
-
-static int stream_new(struct h2 *h2, struct h2_stream **ret_s)
-{
-    struct h2_stream *s = calloc(1, sizeof(*s));
-    if (!s) return -ENOMEM;
-    s->out = evbuffer_new();
-    if (!s->out || front_init(&s->front, h2->base, NULL, s) < 0) {
-        if (s->out) evbuffer_free(s->out);
-        free(s);
-        return -ENOMEM;
-    }
-    s->stream.ops = &h2_stream_ops;
-    s->h2 = h2;
-    event_assign(&s->linger, h2->base, -1, 0, on_linger, s);
-    list_push_back(&h2->streams, &s->link);
-    list_init(&s->fresh);
-    *ret_s = s;
-    return 0;
-}
-
-static void stream_release(struct h2_stream *s)
-{
-    list_remove(&s->link);
-    list_remove(&s->fresh);
-    event_del(&s->linger);
-    evbuffer_free(s->out);
-    front_deinit(&s->front);
-    free(s->incoming);
-    free(s);
-}
-
-/* Gives `bytes` of the windows back to the peer. */
-static void give_back(struct h2_stream *s, size_t bytes)
-{
-    ASSERT(bytes <= s->unconsumed);
-    s->unconsumed -= bytes;
-    if (bytes == 0 || !s->h2 || s->h2->over) return;
-    nghttp2_session_consume(s->h2->session, s->id, bytes);
-    later(s->h2);
-}
-
-static void end_stream(struct h2_stream *s, enum stream_end end, const char *what)
-{
-    front_end(&s->front, end, what);
-    front_defer(&s->front);
-}
-
-/* Lets nghttp2 ask for this stream's output again. */
-static void feed(struct h2_stream *s)
-{
-    if (!s->open || !s->h2 || s->h2->over) return;
-    if (s->starved) {
-        s->starved = false;
-        nghttp2_session_resume_data(s->h2->session, s->id);
-    }
-    later(s->h2);
-}
-
-/* Cuts the stream; nghttp2 forgets whom it belonged to. */
-static void cut_stream(struct h2_stream *s, uint32_t code)
-{
-    struct h2 *h2 = s->h2;
-    if (!s->open || !h2 || h2->over) return;
-    nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, s->id, code);
-    nghttp2_session_set_stream_user_data(h2->session, s->id, NULL);
-    s->open = false;
-    h2->counters.active--;
-    h2->counters.reset++;
-    later(h2);
-}
-
-/* Ends the stream at both ends, for a failure here. */
-static void break_stream(struct h2_stream *s, const char *what)
-{
-    cut_stream(s, NGHTTP2_INTERNAL_ERROR);
-    end_stream(s, STREAM_END_RESET, what);
-}
-
-static void on_linger(evutil_socket_t fd, short events, void *user)
-{
-    struct h2_stream *s = user;
-    cut_stream(s, s->sent_end ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
-    stream_release(s);
-}
-
-/* `writable` follows from the length of the output; it is told when the stream is up, not before. */
-static void note_output(struct h2_stream *s)
-{
-    if (!s->above_low || !s->front.up || evbuffer_get_length(s->out) > STREAM_LOW_MARK) return;
-    s->above_low = false;
-    front_writable(&s->front);
-    front_defer(&s->front);
-}
-
-/* The stream is up; what came before is told after that. */
-static void stream_up(struct h2_stream *s)
-{
-    if (s->front.over) return;
-    front_up(&s->front);
-    if (evbuffer_get_length(s->front.in) > 0) front_data(&s->front);
-    if (s->got_end) front_eof(&s->front);
-    note_output(s);
-    front_defer(&s->front);
-}
-
-static void stream_got_end(struct h2_stream *s)
-{
-    s->got_end = true;
-    if (!s->front.up) return;
-    front_eof(&s->front);
-    front_defer(&s->front);
-}
-
-/* Edge: the connector has answered. */
-static void stream_answered(struct h2_stream *s, int status)
-{
-    char what[H2_WHAT_MAX];
-    s->status = status;
-    if (status / 100 == 2) {
-        stream_up(s);
-        return;
-    }
-    s->h2->counters.refused++;
-    snprintf(what, sizeof(what), "tunnel: the connector answered %d", status);
-    end_stream(s, STREAM_END_REFUSED, what);
-    /* Closed in order, not with RST_STREAM, of which a peer bears only so many. */
-    evbuffer_drain(s->out, evbuffer_get_length(s->out));
-    s->shut = true;
-    feed(s);
-}
-
-/* How a stream ended that nghttp2 closed with `code`. */
-static enum stream_end end_of(const struct h2_stream *s, uint32_t code)
-{
-    if (code == NGHTTP2_NO_ERROR) return s->got_end && s->sent_end ? STREAM_END_CLEAN : STREAM_END_RESET;
-    if (code == NGHTTP2_REFUSED_STREAM) return STREAM_END_REFUSED;
-    if (s->reset_by_peer || code == NGHTTP2_CANCEL) return STREAM_END_RESET;
-    return STREAM_END_PROTOCOL;
-}
-
-static void stream_closed(struct h2_stream *s, uint32_t code)
-{
-    struct h2_counters *counters = &s->h2->counters;
-    enum stream_end end = end_of(s, code);
-    char what[H2_WHAT_MAX];
-    s->open = false;
-    counters->active--;
-    if (end == STREAM_END_REFUSED) counters->refused++;
-    if (end == STREAM_END_RESET || end == STREAM_END_PROTOCOL) counters->reset++;
-    if (s->orphan || s->incoming) {
-        give_back(s, s->unconsumed);
-        stream_release(s);
-        return;
-    }
-    snprintf(what, sizeof(what), "tunnel: stream ended with %s", nghttp2_http2_strerror(code));
-    end_stream(s, end, end == STREAM_END_CLEAN ? NULL : what);
-}
-
-/* ---- what nghttp2 asks for ---- */
-
-/* nghttp2 sends a DATA frame as long as the output has room, and asks this for its length. */
-static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length, uint32_t *flags,
-                       nghttp2_data_source *source, void *user)
-{
-    struct h2 *h2 = user;
-    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (!s) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    size_t have = evbuffer_get_length(s->out);
-    if (have == 0 && !s->shut) {
-        s->starved = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    if (h2->below_pending + evbuffer_get_length(h2->frames) > STREAM_LOW_MARK) return NGHTTP2_ERR_PAUSE;
-    size_t n = have < length ? have : length;
-    if (n > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (n == have && s->shut) *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t)n;
-}
-
-/* Moves the bytes that on_read() promised. */
-static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header, size_t length,
-                        nghttp2_data_source *source, void *user)
-{
-    struct h2 *h2 = user;
-    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (!s) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    if (evbuffer_add(h2->frames, header, 9) < 0) return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (evbuffer_remove_buffer(s->out, h2->frames, length) != (int)length)
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    h2->counters.payload_out += length;
-    note_output(s);
-    return 0;
-}
-
-static const nghttp2_data_provider output = {.read_callback = on_read};
-
 /* ---- what nghttp2 tells ---- */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -325,10 +31,10 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct h2 *h2 = user;
     struct h2_stream *s;
     if (h2->is_edge || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    if (stream_new(h2, &s) < 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (h2_stream_new(h2, &s) < 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     s->incoming = calloc(1, sizeof(*s->incoming));
     if (!s->incoming) {
-        stream_release(s);
+        h2_stream_release(s);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     s->id = frame->hd.stream_id;
@@ -385,13 +91,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 static void took_headers(struct h2 *h2, struct h2_stream *s, const nghttp2_frame *frame)
 {
     if (!h2->is_edge && s->incoming && s->incoming->too_much) {
-        cut_stream(s, NGHTTP2_ENHANCE_YOUR_CALM);
-        stream_release(s);
+        h2_stream_cut(s, NGHTTP2_ENHANCE_YOUR_CALM);
+        h2_stream_release(s);
         return;
     }
     if (s->incoming && !list_is_linked(&s->fresh)) list_push_back(&h2->fresh, &s->fresh);
-    if (h2->is_edge && s->status == 0 && s->arriving_status >= 200) stream_answered(s, s->arriving_status);
-    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) stream_got_end(s);
+    if (h2->is_edge && s->status == 0 && s->arriving_status >= 200) h2_stream_answered(s, s->arriving_status);
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) h2_stream_got_end(s);
 }
 
 static void took_goaway(struct h2 *h2, const nghttp2_goaway *goaway)
@@ -438,7 +144,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         if (s) took_headers(h2, s, frame);
         break;
     case NGHTTP2_DATA:
-        if (s && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) stream_got_end(s);
+        if (s && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) h2_stream_got_end(s);
         break;
     case NGHTTP2_RST_STREAM:
         if (s) s->reset_by_peer = true;
@@ -480,7 +186,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user)
 {
     struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
-    if (s && s->open) stream_closed(s, code);
+    if (s && s->open) h2_stream_closed(s, code);
     return 0;
 }
 
@@ -506,9 +212,9 @@ static void finish(struct h2 *h2, enum stream_end end, const char *what)
             h2->counters.reset++;
         }
         if (s->orphan || s->incoming)
-            stream_release(s);
+            h2_stream_release(s);
         else
-            end_stream(s, STREAM_END_RESET, line);
+            h2_stream_end(s, STREAM_END_RESET, line);
     }
     stream_shutdown(h2->below);
     event_active(&h2->tell_closed, 0, 0);
@@ -627,13 +333,13 @@ static void on_turn(evutil_socket_t fd, short events, void *user)
 
 static void start(struct h2 *h2)
 {
-    struct timeval settings = timeval_of(h2->options.settings_timeout_ns);
-    struct timeval ping = timeval_of(h2->options.ping_interval_ns);
+    struct timeval settings = h2_timeval(h2->options.settings_timeout_ns);
+    struct timeval ping = h2_timeval(h2->options.ping_interval_ns);
     if (h2->started) return;
     h2->started = true;
     if (!h2->got_settings) event_add(&h2->settings_wait, &settings);
     if (h2->options.ping_interval_ns > 0) event_add(&h2->ping, &ping);
-    later(h2);
+    h2_later(h2);
 }
 
 static void on_below_ready(void *user)
@@ -666,12 +372,12 @@ static void on_below_data(void *user, struct evbuffer *in)
         evbuffer_drain(in, evbuffer_get_length(in));
     }
     stream_consumed(h2->below, taken);
-    later(h2);
+    h2_later(h2);
 }
 
 static void on_below_writable(void *user)
 {
-    later(user);
+    h2_later(user);
 }
 
 /* The carrier stopped: in order only if that was announced and no stream is left. */
@@ -730,196 +436,10 @@ static void on_ping(evutil_socket_t fd, short events, void *user)
     if (h2->pinged) {
         h2->heard = false;
         nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, alive_ping);
-        later(h2);
+        h2_later(h2);
     }
-    struct timeval tv = timeval_of(h2->pinged ? h2->options.ping_timeout_ns : h2->options.ping_interval_ns);
+    struct timeval tv = h2_timeval(h2->pinged ? h2->options.ping_timeout_ns : h2->options.ping_interval_ns);
     event_add(&h2->ping, &tv);
-}
-
-/* ---- the stream above ---- */
-
-static void h2_set_handler(struct stream *stream, const struct stream_handler *h, void *user)
-{
-    struct h2_stream *s = stream_of(stream);
-    front_set_handler(&s->front, h, user);
-    /* What comes before the answer is told after it. */
-    if (!s->front.up) s->front.data_due = false;
-}
-
-static struct evbuffer *h2_input(struct stream *s)
-{
-    return stream_of(s)->front.in;
-}
-
-static void h2_write(struct stream *stream, struct evbuffer *bytes)
-{
-    struct h2_stream *s = stream_of(stream);
-    if (s->shut || s->front.over) {
-        evbuffer_drain(bytes, evbuffer_get_length(bytes));
-        return;
-    }
-    if (evbuffer_add_buffer(s->out, bytes) < 0) {
-        break_stream(s, "tunnel: no memory for output");
-        return;
-    }
-    if (evbuffer_get_length(s->out) > STREAM_LOW_MARK) s->above_low = true;
-    feed(s);
-}
-
-static size_t h2_pending(const struct stream *stream)
-{
-    return evbuffer_get_length(((const struct h2_stream *)stream)->out);
-}
-
-static void h2_consumed(struct stream *s, size_t bytes)
-{
-    give_back(stream_of(s), bytes);
-}
-
-static void h2_shutdown(struct stream *stream)
-{
-    struct h2_stream *s = stream_of(stream);
-    if (s->shut || s->front.over) return;
-    s->shut = true;
-    feed(s);
-}
-
-/* The user has gone; the rest of the output is sent, what comes is dropped, until the linger time is up. */
-static void linger(struct h2_stream *s)
-{
-    struct timeval tv = timeval_of(s->h2->options.linger_ns);
-    s->orphan = true;
-    front_set_handler(&s->front, NULL, NULL);
-    evbuffer_drain(s->front.in, evbuffer_get_length(s->front.in));
-    event_add(&s->linger, &tv);
-    s->shut = true;
-    feed(s);
-}
-
-static void h2_stream_free(struct stream *stream, bool abort)
-{
-    struct h2_stream *s = stream_of(stream);
-    bool unanswered = s->h2 && !s->h2->is_edge && s->status == 0;
-    give_back(s, s->unconsumed);
-    if (s->open && !unanswered && (!abort || s->front.over)) {
-        linger(s);
-        return;
-    }
-    cut_stream(s, unanswered ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL);
-    stream_release(s);
-}
-
-static const struct stream_ops h2_stream_ops = {
-    .set_handler = h2_set_handler,
-    .input = h2_input,
-    .write = h2_write,
-    .pending = h2_pending,
-    .consumed = h2_consumed,
-    .shutdown = h2_shutdown,
-    .free = h2_stream_free,
-};
-
-/* ---- opening and answering ---- */
-
-static nghttp2_nv nv_of(const char *name, const char *value)
-{
-    return (nghttp2_nv){.name = (uint8_t *)name,
-                        .value = (uint8_t *)value,
-                        .namelen = strlen(name),
-                        .valuelen = strlen(value)};
-}
-
-static bool is_header(const nghttp2_nv *nv)
-{
-    return nv->namelen > 0 && nv->name[0] != ':' && nghttp2_check_header_name(nv->name, nv->namelen) &&
-           nghttp2_check_header_value(nv->value, nv->valuelen);
-}
-
-/* Fills `nv` with the headers of `request`. Their number, or -EINVAL. */
-static int request_headers(const struct h2_request *request, nghttp2_nv nv[static H2_HEADERS_MAX])
-{
-    const char *path = request->path ? request->path : "/";
-    size_t n = 0, cost = 0;
-    nv[n++] = nv_of(":method", "GET");
-    nv[n++] = nv_of(":scheme", "https");
-    nv[n++] = nv_of(":authority", request->authority);
-    nv[n++] = nv_of(":path", path);
-    if (!nghttp2_check_authority(nv[2].value, nv[2].valuelen) || nv[2].valuelen == 0) return -EINVAL;
-    if (path[0] != '/' || !nghttp2_check_path(nv[3].value, nv[3].valuelen)) return -EINVAL;
-    if (request->upgrade) {
-        nv[n] = nv_of(H2_UPGRADE, request->upgrade);
-        if (!is_header(&nv[n++])) return -EINVAL;
-    }
-    for (const struct http_header *h = request->headers; h && h->name; h++) {
-        if (n >= H2_HEADERS_MAX) return -EINVAL;
-        nv[n] = nv_of(h->name, h->value);
-        if (!is_header(&nv[n++])) return -EINVAL;
-    }
-    for (size_t i = 0; i < n; i++) cost += nv[i].namelen + nv[i].valuelen + H2_HEADER_COST;
-    return cost > H2_HEADER_BYTES_MAX ? -EINVAL : (int)n;
-}
-
-static bool is_full(struct h2 *h2)
-{
-    uint32_t allowed =
-        nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    if (allowed > h2->options.max_streams) allowed = h2->options.max_streams;
-    return h2->counters.active >= allowed;
-}
-
-int h2_edge_open(struct h2 *h2, const struct h2_request *request, struct stream **ret_stream)
-{
-    nghttp2_nv nv[H2_HEADERS_MAX];
-    struct h2_stream *s;
-    ASSERT(h2->is_edge);
-    int n = request_headers(request, nv);
-    if (n < 0) return n;
-    if (h2->over || h2->draining || h2->got_goaway) return H2_E_GOING;
-    if (is_full(h2)) return H2_E_FULL;
-    if (stream_new(h2, &s) < 0) return -ENOMEM;
-    s->id = nghttp2_submit_request(h2->session, NULL, nv, (size_t)n, &output, s);
-    if (s->id < 0) {
-        bool used_up = s->id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE;
-        stream_release(s);
-        return used_up ? H2_E_GOING : -ENOMEM;
-    }
-    s->open = true;
-    h2->counters.opened++;
-    h2->counters.active++;
-    later(h2);
-    *ret_stream = &s->stream;
-    return 0;
-}
-
-void h2_stream_respond(struct stream *stream, int status)
-{
-    struct h2_stream *s = stream_of(stream);
-    char text[4];
-    bool grants = status / 100 == 2;
-    ASSERT(status >= 200 && status <= 599);
-    if (!s->open || s->front.over) return;
-    ASSERT(!s->h2->is_edge && s->status == 0);
-    s->status = status;
-    snprintf(text, sizeof(text), "%d", status);
-    nghttp2_nv nv = nv_of(":status", text);
-    if (nghttp2_submit_response(s->h2->session, s->id, &nv, 1, grants ? &output : NULL) != 0) {
-        break_stream(s, "tunnel: no memory for an answer");
-        return;
-    }
-    later(s->h2);
-    if (grants) {
-        stream_up(s);
-        return;
-    }
-    s->h2->counters.refused++;
-    s->shut = true;
-    end_stream(s, STREAM_END_CLEAN, NULL);
-}
-
-int h2_stream_status(const struct stream *s)
-{
-    ASSERT(s->ops == &h2_stream_ops);
-    return ((const struct h2_stream *)s)->status;
 }
 
 /* ---- the connection ---- */
@@ -934,7 +454,7 @@ void h2_drain(struct h2 *h2)
         nghttp2_submit_shutdown_notice(h2->session);
         nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, drain_ping);
     }
-    later(h2);
+    h2_later(h2);
 }
 
 static void detach(struct h2 *h2)
@@ -1004,7 +524,7 @@ static int make_session(struct h2 *h2)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
-    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, h2_stream_send_data);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_stream_reset_rate_limit(option, H2_RESET_BURST, H2_RESETS_PER_S);
@@ -1060,7 +580,7 @@ static int h2_new(struct event_base *base, struct stream *below, bool is_edge,
     }
     h2->below = below;
     stream_set_handler(below, &below_handler, h2);
-    later(h2);
+    h2_later(h2);
     *ret_h2 = h2;
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "sim/live/http1.h"
 
 #include "sim/base/panic.h"
+#include "sim/live/http1_chars.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -27,76 +28,13 @@ enum {
         2048, /* smaller pieces of a body are copied, so that they do not each keep a read buffer alive */
 };
 
-/* --- characters --- */
-
-enum { C_TOKEN = 1, C_VALUE = 2, C_TARGET = 4, C_HOST = 8 };
-
-#define C_WORD (C_TOKEN | C_VALUE | C_TARGET | C_HOST)
-
-/* What may stand in a token, a header value, a request target, a Host. */
-static const unsigned char classes[256] = {
-    ['\t'] = C_VALUE,
-    [' '] = C_VALUE,
-    ['!'] = C_WORD,
-    ['"'] = C_VALUE | C_TARGET,
-    ['#'] = C_TOKEN | C_VALUE,
-    ['$' ... '\''] = C_WORD,
-    ['('] = C_VALUE | C_TARGET | C_HOST,
-    [')'] = C_VALUE | C_TARGET | C_HOST,
-    ['*'] = C_WORD,
-    ['+'] = C_WORD,
-    [','] = C_VALUE | C_TARGET,
-    ['-'] = C_WORD,
-    ['.'] = C_WORD,
-    ['/'] = C_VALUE | C_TARGET,
-    ['0' ... '9'] = C_WORD,
-    [':'] = C_VALUE | C_TARGET | C_HOST,
-    [';'] = C_VALUE | C_TARGET | C_HOST,
-    ['<'] = C_VALUE | C_TARGET,
-    ['='] = C_VALUE | C_TARGET | C_HOST,
-    ['>' ... '@'] = C_VALUE | C_TARGET,
-    ['A' ... 'Z'] = C_WORD,
-    ['['] = C_VALUE | C_TARGET | C_HOST,
-    ['\\'] = C_VALUE | C_TARGET,
-    [']'] = C_VALUE | C_TARGET | C_HOST,
-    ['^'] = C_TOKEN | C_VALUE | C_TARGET,
-    ['_'] = C_WORD,
-    ['`'] = C_TOKEN | C_VALUE | C_TARGET,
-    ['a' ... 'z'] = C_WORD,
-    ['{'] = C_VALUE | C_TARGET,
-    ['|'] = C_TOKEN | C_VALUE | C_TARGET,
-    ['}'] = C_VALUE | C_TARGET,
-    ['~'] = C_WORD,
-    [0x80 ... 0xff] = C_VALUE,
-};
-
-static bool all_of(const char *text, size_t len, int class)
-{
-    for (size_t i = 0; i < len; i++)
-        if (!(classes[(unsigned char)text[i]] & class)) return false;
-    return true;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
+/* --- heads --- */
 
 static void trim(const char **text, size_t *len)
 {
-    while (*len > 0 && is_blank(**text)) (*text)++, (*len)--;
-    while (*len > 0 && is_blank((*text)[*len - 1])) (*len)--;
+    while (*len > 0 && http1_is_blank(**text)) (*text)++, (*len)--;
+    while (*len > 0 && http1_is_blank((*text)[*len - 1])) (*len)--;
 }
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-/* --- heads --- */
 
 const char *http_head_get(const struct http_head *h, const char *name)
 {
@@ -206,7 +144,8 @@ static bool split_header(const char *line, size_t len, size_t *ret_name_len, con
     name_len = colon - line;
     value = colon + 1;
     value_len = len - name_len - 1;
-    if (!all_of(line, name_len, C_TOKEN) || !all_of(value, value_len, C_VALUE)) return false;
+    if (!http1_all_of(line, name_len, HTTP1_C_TOKEN) || !http1_all_of(value, value_len, HTTP1_C_VALUE))
+        return false;
     trim(&value, &value_len);
     *ret_name_len = name_len;
     *ret_value = value;
@@ -242,7 +181,7 @@ static bool note_host(struct http1_parser *p, struct http_head *h, const char *v
 {
     if (p->kind == HTTP1_RESPONSE) return true;
     if (h->host) return refuse(p, 400, "more than one Host header");
-    if (!all_of(value, strlen(value), C_HOST)) return refuse(p, 400, "bad Host");
+    if (!http1_all_of(value, strlen(value), HTTP1_C_HOST)) return refuse(p, 400, "bad Host");
     h->host = value;
     return true;
 }
@@ -316,7 +255,8 @@ static bool parse_request_line(struct http1_parser *p, struct http_head *h, char
     version = memchr(target, ' ', end - target);
     if (!version || version == target) return refuse(p, 400, "bad request line");
     *version++ = '\0';
-    if (!all_of(line, strlen(line), C_TOKEN) || !all_of(target, strlen(target), C_TARGET) ||
+    if (!http1_all_of(line, strlen(line), HTTP1_C_TOKEN) ||
+        !http1_all_of(target, strlen(target), HTTP1_C_TARGET) ||
         strlen(line) != (size_t)(target - line) - 1 || strlen(target) != (size_t)(version - target) - 1)
         return refuse(p, 400, "bad request line");
     if (!parse_version(p, h, version, end - version)) return false;
@@ -338,7 +278,8 @@ static bool parse_status_line(struct http1_parser *p, struct http_head *h, char 
         if (status[i] < '0' || status[i] > '9') return refuse(p, 502, "bad status line");
         h->status = h->status * 10 + status[i] - '0';
     }
-    if (h->status < 100 || h->status > 599 || (len > 12 && line[12] != ' ') || !all_of(line, len, C_VALUE))
+    if (h->status < 100 || h->status > 599 || (len > 12 && line[12] != ' ') ||
+        !http1_all_of(line, len, HTTP1_C_VALUE))
         return refuse(p, 502, "bad status line");
     line[len] = '\0';
     h->reason = len > 12 ? line + 13 : "";
@@ -351,7 +292,7 @@ static bool parse_header_line(struct http1_parser *p, struct http_head *h, char 
     const char *value;
     size_t name_len, value_len;
 
-    if (is_blank(*line)) return refuse(p, 400, "folded header line");
+    if (http1_is_blank(*line)) return refuse(p, 400, "folded header line");
     if (!split_header(line, len, &name_len, &value, &value_len)) return refuse(p, 400, "bad header line");
     line[name_len] = '\0';
     line[value - line + value_len] = '\0';
@@ -372,7 +313,7 @@ static bool check_head(struct http1_parser *p, struct http_head *h, const char *
     h->upgrade = http_head_has_token(h, "connection", "upgrade") && http_head_get(h, "upgrade");
     if (p->kind == HTTP1_RESPONSE) return true;
     if (!h->host && h->minor == 1) return refuse(p, 400, "the Host header is missing");
-    if (authority && !all_of(authority, strlen(authority), C_HOST))
+    if (authority && !http1_all_of(authority, strlen(authority), HTTP1_C_HOST))
         return refuse(p, 400, "bad request target");
     if (!h->host) h->host = authority ? authority : "";
     if (authority && strcasecmp(authority, h->host) != 0)
@@ -478,7 +419,7 @@ static enum http1_step check_partial_head(struct http1_parser *p, const char *te
     bool first_line_open = !memchr(text, '\n', len);
 
     for (size_t i = p->scanned; i < len; i++) {
-        if (text[i] != '\r' && text[i] != '\n' && !(classes[(unsigned char)text[i]] & C_VALUE))
+        if (text[i] != '\r' && text[i] != '\n' && !(http1_classes[(unsigned char)text[i]] & HTTP1_C_VALUE))
             return fail(p, 400, "control character in the head");
         if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) return fail(p, 400, "LF without CR");
     }
@@ -607,12 +548,12 @@ static bool parse_chunk_line(const char *line, size_t len, uint64_t *ret_size)
     uint64_t size = 0;
     size_t digits = 0;
 
-    while (digits < len && hex_digit(line[digits]) >= 0) {
+    while (digits < len && http1_hex_digit(line[digits]) >= 0) {
         if (digits == CHUNK_DIGITS_MAX) return false;
-        size = size * 16 + hex_digit(line[digits++]);
+        size = size * 16 + http1_hex_digit(line[digits++]);
     }
     if (digits == 0 || (digits < len && line[digits] != ';')) return false;
-    if (!all_of(line + digits, len - digits, C_VALUE)) return false;
+    if (!http1_all_of(line + digits, len - digits, HTTP1_C_VALUE)) return false;
     *ret_size = size;
     return true;
 }
@@ -724,208 +665,4 @@ enum http1_step http1_parse_eof(struct http1_parser *p)
     case S_ERROR: return HTTP1_ERROR;
     default: return fail(p, 400, "cut in the middle of a body");
     }
-}
-
-/* --- the encoders --- */
-
-/* Text on its way into an evbuffer, in few pieces. */
-struct put {
-    struct evbuffer *out;
-    size_t len;
-    bool failed;
-    char text[1024];
-};
-
-static void put_flush(struct put *p)
-{
-    if (p->len > 0 && evbuffer_add(p->out, p->text, p->len) < 0) p->failed = true;
-    p->len = 0;
-}
-
-static void put_char(struct put *p, char c)
-{
-    if (p->len == sizeof p->text) put_flush(p);
-    p->text[p->len++] = c;
-}
-
-/* Copies text of that class; what is not of it becomes `instead`. */
-static void put_class(struct put *p, const char *text, int class, char instead)
-{
-    for (; *text; text++) put_char(p, classes[(unsigned char)*text] & class ? *text : instead);
-}
-
-static void put_text(struct put *p, const char *text)
-{
-    for (; *text; text++) put_char(p, *text);
-}
-
-static void put_number(struct put *p, uint64_t n, unsigned radix)
-{
-    char digits[20];
-    size_t len = 0;
-
-    do {
-        digits[len++] = "0123456789abcdef"[n % radix];
-        n /= radix;
-    } while (n > 0);
-    while (len > 0) put_char(p, digits[--len]);
-}
-
-static void put_headers(struct put *p, const struct http_header *headers)
-{
-    for (; headers && headers->name; headers++) {
-        put_class(p, headers->name, C_TOKEN, '-');
-        put_text(p, ": ");
-        put_class(p, headers->value, C_VALUE, ' ');
-        put_text(p, "\r\n");
-    }
-}
-
-static int put_rest(struct put *p, enum http1_framing framing, uint64_t length, const char *connection)
-{
-    if (framing == HTTP1_LENGTH) {
-        put_text(p, "Content-Length: ");
-        put_number(p, length, 10);
-        put_text(p, "\r\n");
-    } else if (framing == HTTP1_CHUNKED) {
-        put_text(p, "Transfer-Encoding: chunked\r\n");
-    }
-    if (connection) {
-        put_text(p, "Connection: ");
-        put_text(p, connection);
-        put_text(p, "\r\n");
-    }
-    put_text(p, "\r\n");
-    put_flush(p);
-    return p->failed ? -ENOMEM : 0;
-}
-
-int http1_add_request(struct evbuffer *out, const char *method, const char *target, const char *host,
-                      const struct http_header *headers, enum http1_framing framing, uint64_t length,
-                      const char *connection)
-{
-    struct put p;
-
-    p.out = out;
-    p.len = 0;
-    p.failed = false;
-    put_class(&p, method, C_TOKEN, '-');
-    put_char(&p, ' ');
-    put_class(&p, target, C_TARGET, '_');
-    put_text(&p, " HTTP/1.1\r\nHost: ");
-    put_class(&p, host, C_HOST, '-');
-    put_text(&p, "\r\n");
-    put_headers(&p, headers);
-    return put_rest(&p, framing, length, connection);
-}
-
-int http1_add_response(struct evbuffer *out, int status, const struct http_header *headers,
-                       enum http1_framing framing, uint64_t length, const char *connection)
-{
-    struct put p;
-
-    ASSERT(status >= 100 && status <= 599);
-    p.out = out;
-    p.len = 0;
-    p.failed = false;
-    put_text(&p, "HTTP/1.1 ");
-    put_number(&p, status, 10);
-    put_char(&p, ' ');
-    put_text(&p, http1_reason(status));
-    put_text(&p, "\r\n");
-    put_headers(&p, headers);
-    return put_rest(&p, framing, length, connection);
-}
-
-int http1_add_chunk(struct evbuffer *out, struct evbuffer *bytes)
-{
-    struct put p;
-
-    if (evbuffer_get_length(bytes) == 0) return 0;
-    p.out = out;
-    p.len = 0;
-    p.failed = false;
-    put_number(&p, evbuffer_get_length(bytes), 16);
-    put_text(&p, "\r\n");
-    put_flush(&p);
-    if (p.failed || evbuffer_add_buffer(out, bytes) < 0) return -ENOMEM;
-    return evbuffer_add(out, "\r\n", 2) < 0 ? -ENOMEM : 0;
-}
-
-int http1_add_last_chunk(struct evbuffer *out)
-{
-    return evbuffer_add(out, "0\r\n\r\n", 5) < 0 ? -ENOMEM : 0;
-}
-
-const char *http1_reason(int status)
-{
-    switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 206: return "Partial Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 303: return "See Other";
-    case 304: return "Not Modified";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 422: return "Unprocessable Content";
-    case 425: return "Too Early";
-    case 426: return "Upgrade Required";
-    case 428: return "Precondition Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    case 529: return "Overloaded";
-    default: return "Status";
-    }
-}
-
-int http1_decode(const char *text, size_t len, bool plus, char *ret_out, size_t size)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        int c = (unsigned char)text[i];
-
-        if (c == '%') {
-            if (i + 2 >= len || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0) return -EINVAL;
-            c = hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]);
-            i += 2;
-            if (c == 0) return -EINVAL;
-        } else if (c == '+' && plus) {
-            c = ' ';
-        }
-        if (n + 1 >= size) return -ENOSPC;
-        ret_out[n++] = c;
-    }
-    if (n >= size) return -ENOSPC;
-    ret_out[n] = '\0';
-    return n;
 }
