@@ -19,10 +19,11 @@ enum {
     FLOWS_MAX = 1 << 18,
     STOP_LOOKS = 30, /* after a signal: calls under way get so many looks, … */
     STOP_LOOK_MS = 20,
-    FLUSH_LOOKS = 20, /* … and what was answered last as many to reach its client */
-    FLUSH_LOOK_MS = 10,
     HELP_MAX = 16 * 1024,
 };
+
+/* … and what was answered last so long to reach its client. */
+#define FLUSH_NS (200 * NSEC_PER_MS)
 
 struct mock {
     struct event_base *base;
@@ -155,13 +156,6 @@ static void print_ready(const struct mock *m, const char *listen)
     fflush(stdout);
 }
 
-/* Closed connections still send what is queued, and wait for the client's end. */
-static void flush(struct event_base *base)
-{
-    for (int i = 0; i < FLUSH_LOOKS && event_base_loop(base, EVLOOP_NONBLOCK) == 0; i++)
-        usleep(FLUSH_LOOK_MS * 1000);
-}
-
 static void mock_deinit(struct mock *m)
 {
     if (m->driver) driver_tell_all(m->driver, EVENT_END);
@@ -173,8 +167,8 @@ static void mock_deinit(struct mock *m)
         if (m->signals[i]) event_free(m->signals[i]);
     }
     if (m->look) event_free(m->look);
-    if (m->base) flush(m->base);
-    if (m->base) event_base_free(m->base);
+    /* Closed connections still send what is queued, and wait for the client's end. */
+    tcp_base_free(m->base, FLUSH_NS);
 }
 
 static int mock_run(struct mock *m, const struct arguments *a)

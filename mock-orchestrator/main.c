@@ -28,9 +28,11 @@ enum {
     POOLS = 64,
     FLOWS_MAX = 1 << 20,
     STOP_TICK_MS = 10,
-    STOP_TICKS = 80,  /* for what is under way */
-    FLUSH_TICKS = 20, /* then, for connections that are being closed */
+    STOP_TICKS = 80, /* for what is under way */
 };
+
+/* Then, for connections that are being closed. */
+#define FLUSH_NS (200 * NSEC_PER_MS)
 
 struct args {
     const char *listen, *api_key, *script, *deployment, *flight;
@@ -220,20 +222,6 @@ static void print_ready(const struct program *p)
     json_decref(ready);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *user) {}
-
-/* Lets connections that are being closed in the background come to their end, for a moment. */
-static void flush(struct event_base *base)
-{
-    struct timeval every = {.tv_usec = STOP_TICK_MS * 1000};
-    struct event *tick = event_new(base, -1, EV_PERSIST, on_tick, NULL);
-
-    if (!tick || event_add(tick, &every) < 0) return;
-    for (int i = 0; i < FLUSH_TICKS && event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED) > 1; i++)
-        event_base_loop(base, EVLOOP_ONCE);
-    event_free(tick);
-}
-
 static void program_deinit(struct program *p)
 {
     if (p->driver) {
@@ -249,9 +237,7 @@ static void program_deinit(struct program *p)
     if (p->on_int) event_free(p->on_int);
     if (p->stop_tick) event_free(p->stop_tick);
     plan_free(p->plan);
-    if (!p->base) return;
-    flush(p->base);
-    event_base_free(p->base);
+    tcp_base_free(p->base, FLUSH_NS);
 }
 
 static int run(const struct args *args)

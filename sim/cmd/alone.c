@@ -13,6 +13,9 @@
 
 enum { FLOWS_MAX = 1 << 20 };
 
+/* For connections that are being closed when everything else is over. */
+#define FLUSH_NS (200 * NSEC_PER_MS)
+
 int alone_refuse(const char *command, const char *why, int error)
 {
     fprintf(stderr, "windtunnel %s: %s\n", command, why && why[0] ? why : strerror(-error));
@@ -79,14 +82,7 @@ void alone_deinit(struct alone *a)
     alone_stop(a);
     for (int i = 0; i < 2; i++)
         if (a->signals[i]) event_free(a->signals[i]);
-    if (a->base) {
-        /* Connections that are being closed in the background come to their end. */
-        struct timeval linger = {.tv_usec = 200000};
-
-        event_base_loopexit(a->base, &linger);
-        event_base_loop(a->base, 0);
-        event_base_free(a->base);
-    }
+    tcp_base_free(a->base, FLUSH_NS);
     recorder_free(a->recorder);
     plan_free(a->plan);
 }

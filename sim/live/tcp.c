@@ -104,6 +104,7 @@ struct tcp_linger {
     size_t left; /* output when the timer was last set */
     unsigned rounds;
     int fd;
+    struct tcp_linger *next; /* of those that were found on a base */
 };
 
 static void linger_free(struct tcp_linger *l)
@@ -182,6 +183,53 @@ static int linger_start(struct tcp_stream *t)
     if (evbuffer_get_length(l->out) > 0) event_add(&l->write_ev, NULL);
     linger_flush(l);
     return 0;
+}
+
+static int linger_note(const struct event_base *base, const struct event *e, void *user)
+{
+    struct tcp_linger **first = user, *l;
+
+    if (event_get_callback(e) != linger_on_timeout) return 0;
+    l = event_get_callback_arg(e);
+    l->next = *first;
+    *first = l;
+    return 0;
+}
+
+/* All that linger on this base: the timer of each is always set. */
+static struct tcp_linger *lingering(struct event_base *base)
+{
+    struct tcp_linger *first = NULL;
+
+    event_base_foreach_event(base, linger_note, &first);
+    return first;
+}
+
+static void on_patience_over(evutil_socket_t fd, short what, void *user)
+{
+    *(bool *)user = true;
+}
+
+static void linger_wait(struct event_base *base, nsec_t patience)
+{
+    struct timeval time = timeval_of(patience);
+    bool over = false;
+    struct event *timer = event_new(base, -1, 0, on_patience_over, &over);
+
+    if (!timer || event_add(timer, &time) < 0) over = true;
+    while (!over && lingering(base)) event_base_loop(base, EVLOOP_ONCE);
+    if (timer) event_free(timer);
+}
+
+void tcp_base_free(struct event_base *base, nsec_t patience)
+{
+    if (!base) return;
+    if (patience > 0) linger_wait(base, patience);
+    for (struct tcp_linger *l = lingering(base), *next; l; l = next) {
+        next = l->next;
+        linger_free(l);
+    }
+    event_base_free(base);
 }
 
 /* --- the stream --- */

@@ -32,8 +32,12 @@ struct tcp_options {
 
 /* A base as the streams want it: precise timers, the epoll change list, no locks. For the whole process,
  * SIGPIPE is ignored and the heap keeps up to 32 MiB of freed memory from then on. The caller frees the base
- * with event_base_free(). -ENOMEM. */
+ * with tcp_base_free(). -ENOMEM. */
 int tcp_base_new(struct event_base **ret_base);
+
+/* Frees a base, after everything that lives on it. Freed streams that still flush, or wait for their peer's
+ * end, are given at most `patience` for that (0: none); what is left of them then is cut. NULL is allowed. */
+void tcp_base_free(struct event_base *base, nsec_t patience);
 
 /* Starts to connect to a numeric `address`, "127.0.0.1:80" or "[::1]:80". Whether it worked is told by
  * `ready` or `ended` (REFUSED, TIMEOUT), also when it is known at once. `o` may be NULL. -EINVAL: `address`

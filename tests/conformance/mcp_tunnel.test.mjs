@@ -13,9 +13,12 @@ const { WINDTUNNEL, MOCK_MCP } = process.env;
 assert.ok(WINDTUNNEL && MOCK_MCP, 'WINDTUNNEL and MOCK_MCP name the programs');
 const here = path.dirname(fileURLToPath(import.meta.url));
 
-const stop = async (t, mock, name) => {
-  const end = await mock.terminate();
-  assert.deepEqual([end.code, end.signal], [0, null], `${name}: ${mock.complaint()}`);
+// All are ended before one may complain: what is left running keeps Node alive.
+const stop = async (programs) => {
+  const ends = {};
+  for (const [name, program] of Object.entries(programs).reverse()) ends[name] = await program.terminate();
+  for (const [name, { code, signal }] of Object.entries(ends))
+    assert.deepEqual([code, signal], [0, null], `${name}: ${programs[name].complaint()}`);
 };
 
 // Until a connection is registered, the edge knows no way into the tunnel: 502.
@@ -48,20 +51,20 @@ test('an MCP client that knows no tunnels reaches a server behind one', { timeou
   const certs = await mkdtemp(path.join(tmpdir(), 'windtunnel-certs-'));
   t.after(() => rm(certs, { recursive: true }));
 
-  const server = await startMock(MOCK_MCP, ['--listen', '127.0.0.1:0']);
-  const upstream = server.ready.listening.replace(/\/mcp$/, '');
-  const edge = await startMock(WINDTUNNEL, ['edge', '--certs', certs, '--entrance', '127.0.0.1:0', '--mcp', 'search']);
-  const gateway = await startMock(WINDTUNNEL, ['gateway', '--edge', edge.ready.connectors, '--certs', certs,
-    '--any-address', '--route', `search=${upstream}`]);
+  const programs = {};
   try {
+    const server = programs['mock-mcp'] = await startMock(MOCK_MCP, ['--listen', '127.0.0.1:0']);
+    const upstream = server.ready.listening.replace(/\/mcp$/, '');
+    const edge = programs.edge = await startMock(WINDTUNNEL, ['edge', '--certs', certs, '--entrance', '127.0.0.1:0', '--mcp',
+      'search']);
+    programs.gateway = await startMock(WINDTUNNEL, ['gateway', '--edge', edge.ready.connectors, '--certs', certs,
+      '--any-address', '--route', `search=${upstream}`]);
     assert.equal(edge.ready.hosts.length, 1);
     await registered(edge);
     const client = await runClient({ MCP_TUNNEL_URL: `${edge.ready.listening}/mcp`, MCP_TUNNEL_HOST: edge.ready.hosts[0] });
     assert.equal(client.code, 0, client.said);
     assert.match(client.said, /skipped 0/);
   } finally {
-    await stop(t, gateway, 'gateway');
-    await stop(t, edge, 'edge');
-    await stop(t, server, 'mock-mcp');
+    await stop(programs);
   }
 });

@@ -222,6 +222,47 @@ START_TEST(linger_is_bounded)
 }
 END_TEST
 
+/* What lingers when its base is freed goes with it: at once, or after the patience that it was given. */
+START_TEST(linger_ends_with_its_base)
+{
+    nsec_t start;
+
+    client_options = (struct tcp_options){.sndbuf = 128 * 1024};
+    open_pair();
+    server.consume = false;
+    probe_write_pattern(&client, 0, 8 << 20);
+    stream_free(client.s, false);
+    stream_free(server.s, true); /* the reset has not arrived */
+    tcp_listener_free(listener);
+    start = live_test_now();
+    tcp_base_free(base, _i * 100 * NSEC_PER_MS);
+    ck_assert_uint_lt(live_test_now() - start, NSEC_PER_S);
+    evbuffer_free(client.got);
+    evbuffer_free(server.got);
+}
+END_TEST
+
+/* What comes to its end is not waited for longer. */
+START_TEST(linger_ends_before_patience)
+{
+    nsec_t start;
+
+    client_options = (struct tcp_options){.sndbuf = 128 * 1024};
+    open_pair();
+    server.consume = false;
+    probe_write_pattern(&client, 0, 8 << 20);
+    stream_free(client.s, false);
+    start = live_test_now();
+    tcp_listener_free(listener);
+    stream_set_handler(server.s, NULL, NULL);
+    stream_free(server.s, false); /* lingers as well: it drains, so the other comes to its end */
+    tcp_base_free(base, 10 * NSEC_PER_S);
+    ck_assert_uint_lt(live_test_now() - start, 5 * NSEC_PER_S);
+    evbuffer_free(client.got);
+    evbuffer_free(server.got);
+}
+END_TEST
+
 /* An answer that was sent before the peer stopped listening to us must still be read. */
 START_TEST(answer_before_reset)
 {
@@ -353,6 +394,8 @@ static void add(TCase *tc)
     tcase_add_test(tc, writable_is_told_once);
     tcase_add_test(tc, flush_after_free);
     tcase_add_test(tc, linger_is_bounded);
+    tcase_add_loop_test(tc, linger_ends_with_its_base, 0, 2);
+    tcase_add_test(tc, linger_ends_before_patience);
     tcase_add_test(tc, answer_before_reset);
     tcase_add_test(tc, freed_in_callbacks);
     tcase_add_test(tc, handed_over);
