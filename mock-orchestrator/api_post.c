@@ -127,6 +127,7 @@ static void take_generated(const struct call *c, const struct api_facts *facts, 
     p->d = facts->chars;
     p->spilled = facts->spilled;
     if (facts->spilled) p->flags |= EVENT_SPILLED;
+    if (facts->refused) p->flags |= EVENT_REFUSED;
     if (facts->corrupt || len != facts->chars ||
         !content_check(id, 0, len ? json_string_value(text) : "", len))
         p->flags |= EVENT_CORRUPT;

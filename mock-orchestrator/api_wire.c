@@ -142,7 +142,8 @@ void api_facts_format(const struct api_facts *facts, char ret_text[API_FACTS_SIZ
 
     if (facts->spilled)
         n += snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; spilled=%" PRIu64, facts->spilled);
-    if (facts->corrupt) snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; corrupt");
+    if (facts->corrupt) n += snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; corrupt");
+    if (facts->refused) snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; refused");
 }
 
 static bool take_number(const char **at, const char *name, uint64_t *ret)
@@ -156,6 +157,15 @@ static bool take_number(const char **at, const char *name, uint64_t *ret)
     return true;
 }
 
+static bool take_word(const char **at, const char *word)
+{
+    size_t n = strlen(word);
+
+    if (strncmp(*at, word, n) != 0) return false;
+    *at += n;
+    return true;
+}
+
 bool api_facts_parse(const char *text, struct api_facts *ret_facts)
 {
     struct api_facts facts = {0};
@@ -165,10 +175,9 @@ bool api_facts_parse(const char *text, struct api_facts *ret_facts)
         text += 2;
         if (!take_number(&text, "spilled=", &facts.spilled)) return false;
     }
-    if (strcmp(text, "; corrupt") == 0)
-        facts.corrupt = true;
-    else if (*text)
-        return false;
+    facts.corrupt = take_word(&text, "; corrupt");
+    facts.refused = take_word(&text, "; refused");
+    if (*text) return false;
     *ret_facts = facts;
     return true;
 }

@@ -71,6 +71,7 @@ struct api_facts {
     uint64_t chars;   /* of the text */
     uint64_t spilled; /* characters of the whole output, which stands in a file; 0: it does not */
     bool corrupt;     /* a check of the output's bytes failed */
+    bool refused;     /* a limit refused the call, it never ran */
 };
 void api_facts_format(const struct api_facts *facts, char ret_text[API_FACTS_SIZE]);
 /* False: `text` (may be NULL) is no such header. */

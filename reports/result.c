@@ -277,6 +277,7 @@ static int add_hops(const struct run_result *run, struct result *r)
     if (!spans) return 0;
     r->hops_calls = spans->calls;
     r->hops_calls_open = spans->calls_open;
+    r->hops_calls_shed = spans->calls_shed;
     r->hops_marks_stray = spans->marks_stray;
     r->hops_p50_ns = figure_quantile(&spans->total, figure_rank_ppm[FIGURE_P50]);
     r->hops_p99_ns = figure_quantile(&spans->total, figure_rank_ppm[FIGURE_P99]);

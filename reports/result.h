@@ -168,7 +168,8 @@ struct result {
     VEC(struct result_flow) flows; /* kinds that occurred */
     bool flows_balanced;
 
-    uint64_t hops_calls, hops_calls_open, hops_marks_stray, hops_marks_dropped, hops_total_ns;
+    uint64_t hops_calls, hops_calls_open, hops_calls_shed, hops_marks_stray, hops_marks_dropped,
+        hops_total_ns;
     uint64_t hops_p50_ns, hops_p99_ns;
     struct result_hop hops[HOP_COUNT];
     VEC(struct result_call) slowest;

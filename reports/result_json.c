@@ -157,6 +157,7 @@ static void hops(struct emit *j, const struct result *r)
     emit_object(j, "hops", false);
     emit_u64(j, "calls", r->hops_calls);
     emit_u64(j, "calls_open", r->hops_calls_open);
+    emit_u64(j, "calls_shed", r->hops_calls_shed);
     emit_u64(j, "marks_stray", r->hops_marks_stray);
     emit_u64(j, "marks_dropped", r->hops_marks_dropped);
     emit_u64(j, "total_ns", r->hops_total_ns);

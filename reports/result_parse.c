@@ -232,6 +232,8 @@ static void hops(struct json_in *in, struct result *r)
     json_in_enter(in, "hops", 0);
     r->hops_calls = json_in_u64(in, all, "calls");
     r->hops_calls_open = json_in_u64(in, all, "calls_open");
+    /* Older results have none. */
+    if (json_object_get(all, "calls_shed")) r->hops_calls_shed = json_in_u64(in, all, "calls_shed");
     r->hops_marks_stray = json_in_u64(in, all, "marks_stray");
     r->hops_marks_dropped = json_in_u64(in, all, "marks_dropped");
     r->hops_total_ns = json_in_u64(in, all, "total_ns");

@@ -44,6 +44,7 @@ const char *mark_name(enum mark mark)
         [MARK_ATTEMPT_END] = "attempt_end",
         [MARK_RETRY_WAIT] = "retry_wait",
         [MARK_CALL_END] = "call_end",
+        [MARK_CALL_SHED] = "call_shed",
     };
 
     ASSERT(mark < MARK_COUNT);
@@ -146,7 +147,13 @@ static const uint8_t hop_table[MARK_COUNT][MARK_COUNT] = {
     PAIR(GATEWAY_OUT, ATTEMPT_END, TUNNEL),
     PAIR(ATTEMPT_END, CALL_END, RETURN),
     PAIR(ATTEMPT_END, RESULT_BACK, RETURN),
-    PAIR(ATTEMPT_END, SPILL_DONE, SPILL), /* the result was put aside in the sandbox */
+    /* Its large result is put aside by the session's worker: from here on as a worker's call. */
+    PAIR(ATTEMPT_END, QUEUED, QUEUE),
+    PAIR(ATTEMPT_END, LEASED, QUEUE),
+    PAIR(ATTEMPT_END, CLAIMED, CLAIM),
+    PAIR(ATTEMPT_END, SPILL_DONE, SPILL),
+    PAIR(CLAIMED, SPILL_DONE, SPILL),
+    PAIR(SANDBOX_READY, SPILL_DONE, SPILL),
     /* Another attempt. */
     PAIR(ATTEMPT_END, RETRY_WAIT, RETRY),
     PAIR(ATTEMPT_END, ATTEMPT_START, RETRY),
@@ -306,6 +313,13 @@ static bool stretch_find(const struct span_mark *marks, size_t first, size_t end
     return true;
 }
 
+static bool was_shed(const struct span_mark *marks, size_t first, size_t end)
+{
+    for (; first < end; first++)
+        if (marks[first].mark == MARK_CALL_SHED) return true;
+    return false;
+}
+
 /* Tallies all calls, and lists the complete ones in `ret_stretches`, which has room for half as many as there
  * are marks. */
 static size_t tally_all(struct span_report *report, const struct span_mark *marks, size_t n_marks,
@@ -315,6 +329,10 @@ static size_t tally_all(struct span_report *report, const struct span_mark *mark
 
     for (size_t first = 0, end; first < n_marks; first = end) {
         for (end = first + 1; end < n_marks && marks[end].call_id == marks[first].call_id;) end++;
+        if (was_shed(marks, first, end)) {
+            report->calls_shed++;
+            continue;
+        }
         if (!stretch_find(marks, first, end, &ret_stretches[n])) {
             report->calls_open++;
             continue;

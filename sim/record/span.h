@@ -41,6 +41,7 @@ enum mark {
     MARK_ATTEMPT_END,   /* the caller has the answer, or has given up */
     MARK_RETRY_WAIT,    /* a wait before another attempt begins */
     MARK_CALL_END,      /* the agent has the result */
+    MARK_CALL_SHED,     /* instead: a limit refused the call, it never ran */
     MARK_COUNT
 };
 
@@ -115,6 +116,7 @@ struct span_join_options {
 struct span_report {
     uint64_t calls;           /* complete: CALL_START, then CALL_END */
     uint64_t calls_open;      /* with one of the two missing: not in any number below */
+    uint64_t calls_shed;      /* with CALL_SHED: not in any other number */
     uint64_t marks_stray;     /* outside their call's start and end: late or doubled */
     unsigned __int128 sum_ns; /* of total_ns of all complete calls */
     struct histogram total;   /* of total_ns */

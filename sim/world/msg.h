@@ -61,8 +61,9 @@ enum msg_kind {
     M_SESSION,     /* ← a = session, b = enum session_status, c = agent, d = created_at, e = environment */
     M_EVENTS_SEND, /* → a = session, b = enum event_kind, c = tool use answered (results, confirmations),
                       d = content handle or, from our own client and runner, body size in characters,
-                      e = bit 0 is_error, bit 1 output was spilled, bit 2 integrity failed, bits 8.. spilled
-                      chars; ← M_OK a = event id. More events of the same request follow as · M_EVENT */
+                      e = bit 0 is_error, bit 1 output was spilled, bit 2 integrity failed, bit 3 a limit
+                      refused the call, bits 8.. spilled chars; ← M_OK a = event id. More events of the same
+                      request follow as · M_EVENT */
     M_STREAM, /* → a = session: its events from now on. ← M_OK, then · M_EVENT…; CREDIT goes back */
     M_EVENTS_LIST, /* → a = session, b = cursor (sequence to start at), c = limit, d = 1 newest first.
                       ← M_OK a = next cursor or 0, b = count; then · M_EVENT × count, the last with MSG_LAST
@@ -169,6 +170,8 @@ enum event_kind {
 #define EVENT_IS_ERROR 1u
 #define EVENT_SPILLED  2u
 #define EVENT_CORRUPT  4u /* the integrity check of a body failed */
+#define EVENT_REFUSED  8u /* with EVENT_IS_ERROR, of a posted result: a limit refused the call, it never ran \
+                           */
 
 #define EVENT_B(kind, tool, flags, seq)                                                                      \
     ((uint64_t)(kind) | (uint64_t)(tool) << 8 | (uint64_t)(flags) << 16 | (uint64_t)(seq) << 32)

@@ -119,10 +119,12 @@ static void unbind(struct orchestrator *o, struct session *s, uint32_t seq, enum
 static void use_over(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
                      uint32_t slot, nsec_t issued_at, enum ledger_end end)
 {
+    bool ran = end != LEDGER_SHED;
+
     recorder_end(o->recorder, ACCOUNT_CALL, slot, end);
-    recorder_mark(o->recorder, EVENT_ID(s->serial, seq), MARK_CALL_END, x->now);
-    /* What a full queue refused took no time, and would only make the calls look fast. */
-    if (end != LEDGER_SHED) recorder_record(o->recorder, METRIC_TOOL_CALL, x->now - issued_at);
+    recorder_mark(o->recorder, EVENT_ID(s->serial, seq), ran ? MARK_CALL_END : MARK_CALL_SHED, x->now);
+    /* What a limit refused did not run, and would only make the calls look fast. */
+    if (ran) recorder_record(o->recorder, METRIC_TOOL_CALL, x->now - issued_at);
     if (end == LEDGER_COMPLETED && !s->quote_seq) s->quote_seq = seq;
 }
 
@@ -155,7 +157,8 @@ void calls_mark(struct orchestrator *o, const struct ctx *x, const struct sessio
         recorder_mark(o->recorder, EVENT_ID(s->serial, seq), mark, x->now);
     for (uint32_t ref = s->calls_first; ref; ref = c->next) {
         c = call_live(o, ref);
-        if (c->state == CALL_SANDBOX) recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), mark, x->now);
+        if (c->state == CALL_SANDBOX || c->state == CALL_SPILLING)
+            recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), mark, x->now);
     }
 }
 
@@ -312,30 +315,37 @@ static void spill_over(struct orchestrator *o, struct session *s, const struct c
     unbind(o, s, c->spill.seq, state, c->spill.since);
 }
 
-/* The file is written, or could not be. */
+/* How a call ended whose worker posted this. */
+static enum ledger_end end_of(const struct posted *result)
+{
+    if (!(result->flags & EVENT_IS_ERROR)) return LEDGER_COMPLETED;
+    return result->flags & EVENT_REFUSED ? LEDGER_SHED : LEDGER_FAILED;
+}
+
+/* The file is written, or could not be: `how`. A call whose file was refused ran nevertheless. */
 static void spill_answered(struct orchestrator *o, const struct ctx *x, struct session *s,
-                           const struct log_entry *use, bool ok)
+                           const struct log_entry *use, enum ledger_end how)
 {
     const struct call *c = call_live(o, use->owner);
-    enum ledger_end end = ok ? LEDGER_COMPLETED : LEDGER_FAILED;
+    bool ok = how == LEDGER_COMPLETED;
     uint32_t preview = o->options->preview_chars;
 
     ASSERT(c->state == CALL_SPILLING);
-    recorder_record(o->recorder, METRIC_SPILL_WRITE, x->now - c->spill.since);
-    recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), MARK_SPILL_DONE, x->now);
-    spill_over(o, s, c, LOG_ANSWERED, end);
+    if (how != LEDGER_SHED) recorder_record(o->recorder, METRIC_SPILL_WRITE, x->now - c->spill.since);
+    recorder_mark(o->recorder, EVENT_ID(s->serial, c->seq), MARK_RESULT_BACK, x->now);
+    spill_over(o, s, c, LOG_ANSWERED, how);
     if (ok) spilled_add(o, s, c->seq, use->d);
     emit_mcp_result(o, x, s, c, ok ? EVENT_SPILLED : EVENT_IS_ERROR, ok ? preview : 0);
-    call_over(o, x, use->owner, LOG_ANSWERED, end);
+    call_over(o, x, use->owner, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
 }
 
 static void bash_answered(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
                           const struct log_entry *use, const struct posted *result)
 {
-    bool ok = !(result->flags & EVENT_IS_ERROR);
+    enum ledger_end end = end_of(result);
 
-    bash_over(o, x, s, seq, use, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
-    if (ok && (result->flags & EVENT_SPILLED)) spilled_add(o, s, seq, result->chars);
+    bash_over(o, x, s, seq, use, LOG_ANSWERED, end);
+    if (end == LEDGER_COMPLETED && (result->flags & EVENT_SPILLED)) spilled_add(o, s, seq, result->chars);
 }
 
 /* A piece was read: the next one. */
@@ -344,11 +354,11 @@ static void read_answered(struct orchestrator *o, const struct ctx *x, struct se
 {
     struct call c = *call_live(o, use->owner);
     uint32_t length = TOOL_PIECE_LENGTH(use->d);
-    bool ok = !(result->flags & EVENT_IS_ERROR);
+    enum ledger_end end = end_of(result);
 
-    recorder_record(o->recorder, METRIC_SPILL_READ, x->now - c.issued_at);
-    call_over(o, x, use->owner, LOG_ANSWERED, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
-    if (!ok || length >= c.read.chars - c.read.offset) return;
+    if (end != LEDGER_SHED) recorder_record(o->recorder, METRIC_SPILL_READ, x->now - c.issued_at);
+    call_over(o, x, use->owner, LOG_ANSWERED, end);
+    if (end != LEDGER_COMPLETED || length >= c.read.chars - c.read.offset) return;
     c.read.offset += length;
     issue_read(o, x, s, &c);
 }
@@ -357,7 +367,7 @@ void call_answered(struct orchestrator *o, const struct ctx *x, struct session *
                    const struct log_entry *use, const struct posted *result)
 {
     if (use->tool == TOOL_WRITE) {
-        spill_answered(o, x, s, use, !(result->flags & EVENT_IS_ERROR));
+        spill_answered(o, x, s, use, end_of(result));
     } else {
         recorder_mark(o->recorder, EVENT_ID(s->serial, seq), MARK_RESULT_BACK, x->now);
         if (is_bash(use))

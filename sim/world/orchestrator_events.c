@@ -177,7 +177,7 @@ static struct posted posted_of(const struct msg *m)
 {
     return (struct posted){.kind = EVENT_KIND(m->b),
                            .flags = (EVENT_FLAGS(m->b) | (uint32_t)m->e) &
-                                    (EVENT_IS_ERROR | EVENT_SPILLED | EVENT_CORRUPT),
+                                    (EVENT_IS_ERROR | EVENT_SPILLED | EVENT_CORRUPT | EVENT_REFUSED),
                            .c = m->c,
                            .d = m->d,
                            .chars = m->e >> 8};
@@ -243,9 +243,12 @@ static uint32_t post_result(struct orchestrator *o, const struct ctx *x, struct 
         return find_result(o, s, tool_use);
     }
     if (p->flags & EVENT_CORRUPT) recorder_count(o->recorder, COUNTER_HASH_MISMATCHES, 1);
-    seq = session_emit(
-        o, x, s, session_time(x),
-        (struct log_entry){.kind = EV_USER_TOOL_RESULT, .flags = p->flags, .c = tool_use, .d = p->d});
+    seq =
+        session_emit(o, x, s, session_time(x),
+                     (struct log_entry){.kind = EV_USER_TOOL_RESULT,
+                                        .flags = p->flags & (LOG_FLAGS - 1), /* that it was refused is told */
+                                        .c = tool_use,
+                                        .d = p->d});
     call_answered(o, x, s, tool_use, &entry, p);
     turn_advance(o, x, s);
     return seq;

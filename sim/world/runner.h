@@ -45,8 +45,9 @@ enum call_flag {
     CALL_IS_ERROR = EVENT_IS_ERROR,
     CALL_SPILLED = EVENT_SPILLED,
     CALL_CORRUPT = EVENT_CORRUPT,
-    CALL_TIMED_OUT = 8,
-    CALL_BILLED = 16, /* its own sandbox stands in the ledger */
+    CALL_REFUSED = EVENT_REFUSED,
+    CALL_TIMED_OUT = 16,
+    CALL_BILLED = 32, /* its own sandbox stands in the ledger */
 };
 
 struct call {

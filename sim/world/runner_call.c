@@ -11,8 +11,8 @@ static addr_t disk_of(const struct runner *r)
 
 static void mark(const struct runner *r, const struct call *c, enum mark what, nsec_t now)
 {
-    /* A WRITE is the spill of an MCP call, whose caller marks it as a whole. */
-    if (c->tool != TOOL_WRITE) recorder_mark(runner_recorder(r), c->id, what, now);
+    /* A WRITE is a part of the MCP call whose output it spills. Its `arg` tells that until it is answered. */
+    recorder_mark(runner_recorder(r), c->tool == TOOL_WRITE ? c->arg : c->id, what, now);
 }
 
 /* Done calls leave in the order of seq, so that one number says which are done for good. */
@@ -69,7 +69,7 @@ static void post(struct runner *r, uint32_t id, struct call *c, struct outbox *o
 {
     const struct slot *s = runner_slot_of(r, c);
     uint64_t chars = result_chars(r, c);
-    uint64_t flags = c->flags & (EVENT_IS_ERROR | EVENT_SPILLED | EVENT_CORRUPT);
+    uint64_t flags = c->flags & (EVENT_IS_ERROR | EVENT_SPILLED | EVENT_CORRUPT | EVENT_REFUSED);
     struct msg m = {.kind = M_EVENTS_SEND,
                     .a = s->session,
                     .b = EV_USER_TOOL_RESULT,
@@ -85,10 +85,10 @@ static void post(struct runner *r, uint32_t id, struct call *c, struct outbox *o
 static void answer(struct runner *r, uint32_t id, struct call *c, nsec_t now, struct outbox *out)
 {
     sandbox_release(r, c, now, false);
+    mark(r, c, MARK_RESULT_SENT, now);
     c->arg = now;
     c->attempts = 0;
     c->entry = recorder_open(runner_recorder(r), ACCOUNT_RESULT);
-    mark(r, c, MARK_RESULT_SENT, now);
     post(r, id, c, out);
 }
 
@@ -210,7 +210,7 @@ static void file_answered(struct runner *r, uint32_t id, struct call *c, nsec_t 
         spill_over(r, id, c, now, ok, out);
         return;
     }
-    mark(r, c, MARK_EXEC_DONE, now);
+    mark(r, c, c->tool == TOOL_WRITE ? MARK_SPILL_DONE : MARK_EXEC_DONE, now);
     if (!ok) {
         answer_error(r, id, c, now, out);
     } else if (c->tool == TOOL_READ) {
@@ -249,7 +249,6 @@ static void bash_begin(struct runner *r, uint32_t id, struct call *c, nsec_t now
 /* A sandbox is there. */
 static void run(struct runner *r, uint32_t id, struct call *c, nsec_t now, struct outbox *out)
 {
-    mark(r, c, MARK_SANDBOX_READY, now);
     switch (c->tool) {
     case TOOL_BASH: bash_begin(r, id, c, now, out); break;
     case TOOL_WRITE: file_write(r, id, c, c->arg, out); break;
@@ -266,6 +265,7 @@ static void shed(struct runner *r, uint32_t id, struct call *c, nsec_t now, stru
 
     recorder_end(rec, ACCOUNT_SANDBOX, recorder_open(rec, ACCOUNT_SANDBOX), LEDGER_SHED);
     recorder_count(rec, COUNTER_REQUESTS_SHED, 1);
+    c->flags |= CALL_REFUSED;
     answer_error(r, id, c, now, out);
 }
 
@@ -321,7 +321,9 @@ void runner_call_sandbox_started(struct runner *r, struct call *c)
 
 void runner_call_sandbox_ready(struct runner *r, uint32_t id, struct call *c, nsec_t now, struct outbox *out)
 {
-    if (c->state == CALL_SANDBOX) run(r, id, c, now, out);
+    if (c->state != CALL_SANDBOX) return;
+    mark(r, c, MARK_SANDBOX_READY, now); /* of those alone that had to wait: others have no such hop */
+    run(r, id, c, now, out);
 }
 
 void runner_call_timer(struct runner *r, uint32_t id, struct call *c, nsec_t now, struct outbox *out)

@@ -260,17 +260,26 @@ END_TEST
 
 START_TEST(facts)
 {
-    static const char *const bad[] = {
-        "", "chars=", "chars=x", "chars=1;", "chars=1; spilled=", "chars=1; corrupt; more", "7"};
+    static const char *const bad[] = {"",
+                                      "chars=",
+                                      "chars=x",
+                                      "chars=1;",
+                                      "chars=1; spilled=",
+                                      "chars=1; corrupt; more",
+                                      "chars=1; refused; corrupt",
+                                      "7"};
     struct api_facts f, got;
     char text[API_FACTS_SIZE];
 
-    for (int i = 0; i < 8; i++) {
-        f = (struct api_facts){
-            .chars = i & 1 ? UINT64_MAX : 0, .spilled = i & 2 ? UINT64_MAX : 0, .corrupt = (i & 4) != 0};
+    for (int i = 0; i < 16; i++) {
+        f = (struct api_facts){.chars = i & 1 ? UINT64_MAX : 0,
+                               .spilled = i & 2 ? UINT64_MAX : 0,
+                               .corrupt = (i & 4) != 0,
+                               .refused = (i & 8) != 0};
         api_facts_format(&f, text);
         ck_assert_msg(api_facts_parse(text, &got), "%s", text);
-        ck_assert(got.chars == f.chars && got.spilled == f.spilled && got.corrupt == f.corrupt);
+        ck_assert(got.chars == f.chars && got.spilled == f.spilled && got.corrupt == f.corrupt &&
+                  got.refused == f.refused);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(!api_facts_parse(bad[i], &got), "%s", bad[i]);

@@ -173,6 +173,58 @@ START_TEST(calls_that_are_not_complete_are_left_out)
 }
 END_TEST
 
+/* Its output is large, and waits for a worker and for a sandbox before it is put aside. */
+START_TEST(an_mcp_call_with_a_spill)
+{
+    _cleanup_free_ struct span_buffer *b = buffer_new(100, 1);
+    CLEANUP(span_report_free_p) struct span_report *report = NULL;
+    const struct span_call *call;
+
+    span_mark(b, 1, MARK_CALL_START, 0);
+    span_mark(b, 1, MARK_ATTEMPT_START, 0);
+    span_mark(b, 1, MARK_UPSTREAM_IN, 100);
+    span_mark(b, 1, MARK_UPSTREAM_OUT, 5100);
+    span_mark(b, 1, MARK_ATTEMPT_END, 5200);
+    span_mark(b, 1, MARK_LEASED, 35200);
+    span_mark(b, 1, MARK_CLAIMED, 35207);
+    span_mark(b, 1, MARK_SANDBOX_READY, 75207);
+    span_mark(b, 1, MARK_SPILL_DONE, 75807);
+    span_mark(b, 1, MARK_RESULT_SENT, 75807);
+    span_mark(b, 1, MARK_RESULT_BACK, 75812);
+    span_mark(b, 1, MARK_CALL_END, 75812);
+    report = JOIN(10, b);
+    call = &report->slowest[0];
+    ck_assert_uint_eq(call->hops_ns[HOP_UPSTREAM], 5000);
+    ck_assert_uint_eq(call->hops_ns[HOP_TUNNEL], 200);
+    ck_assert_uint_eq(call->hops_ns[HOP_QUEUE], 30000);
+    ck_assert_uint_eq(call->hops_ns[HOP_CLAIM], 7);
+    ck_assert_uint_eq(call->hops_ns[HOP_COLD_START], 40000);
+    ck_assert_uint_eq(call->hops_ns[HOP_SPILL], 600);
+    ck_assert_uint_eq(call->hops_ns[HOP_RETURN], 5);
+    ck_assert_uint_eq(report->hops[HOP_OTHER].calls, 0);
+    check_sums(report);
+}
+END_TEST
+
+START_TEST(refused_calls_are_counted_and_left_out)
+{
+    _cleanup_free_ struct span_buffer *a = buffer_new(100, 1), *b = buffer_new(100, 1);
+    CLEANUP(span_report_free_p) struct span_report *report = NULL;
+
+    worker_call(a, b, 7, 5000);
+    span_mark(a, 8, MARK_CALL_START, 10);
+    span_mark(b, 8, MARK_CLAIMED, 20);
+    span_mark(b, 8, MARK_RESULT_SENT, 20);
+    span_mark(a, 8, MARK_CALL_SHED, 30);
+    report = JOIN(10, a, b);
+    ck_assert_uint_eq(report->calls, 1);
+    ck_assert_uint_eq(report->calls_shed, 1);
+    ck_assert_uint_eq(report->calls_open, 0);
+    ck_assert_uint_eq(report->n_slowest, 1);
+    check_sums(report);
+}
+END_TEST
+
 START_TEST(nothing_joins_to_nothing)
 {
     CLEANUP(span_report_free_p) struct span_report *report = NULL;
@@ -194,9 +246,9 @@ START_TEST(the_order_of_the_sources_does_not_show)
 
     /* Any marks at any times, with many ties. */
     for (int i = 0; i < 15000; i++) {
-        span_mark(prng_below(&p, 2) ? a : b, prng_below(&p, 500), prng_below(&p, MARK_COUNT),
+        span_mark(prng_below(&p, 2) ? a : b, prng_below(&p, 500), prng_below(&p, MARK_CALL_SHED),
                   prng_below(&p, 1000) * 1000);
-        span_mark(prng_below(&p, 2) ? a : b, prng_below(&p, 500), prng_below(&p, MARK_COUNT),
+        span_mark(prng_below(&p, 2) ? a : b, prng_below(&p, 500), prng_below(&p, MARK_CALL_SHED),
                   prng_below(&p, 1000) * 1000);
     }
     one = JOIN(50, a, b);
@@ -263,7 +315,8 @@ int main(void)
     return run_suite("span",
                      TESTS(a_workers_call_is_parted_into_hops, an_mcp_call_with_a_retry,
                            an_attempt_that_starts_as_the_last_one_ends,
-                           calls_that_are_not_complete_are_left_out, nothing_joins_to_nothing,
+                           calls_that_are_not_complete_are_left_out, an_mcp_call_with_a_spill,
+                           refused_calls_are_counted_and_left_out, nothing_joins_to_nothing,
                            the_order_of_the_sources_does_not_show, a_full_buffer_says_so,
                            sampling_keeps_calls_whole, the_usual_course_has_no_other),
                      NO_TESTS);

@@ -268,6 +268,16 @@ static inline uint64_t hand_count(const struct hand *h, enum counter counter)
 {
     return recorder_counter(h->recorder, counter);
 }
+/* How often a moment of a call was marked. */
+static inline unsigned hand_marked(const struct hand *h, uint64_t call_id, enum mark mark)
+{
+    struct span_source source = span_buffer_source(recorder_spans(h->recorder));
+    unsigned n = 0;
+
+    for (size_t i = 0; i < source.n_marks; i++)
+        n += source.marks[i].call_id == call_id && source.marks[i].mark == (uint32_t)mark;
+    return n;
+}
 static inline const struct histogram *hand_metric(const struct hand *h, enum metric metric)
 {
     return recorder_histogram(h->recorder, metric);

@@ -132,6 +132,40 @@ START_TEST(a_running_session_gets_a_new_item)
 }
 END_TEST
 
+/* By the worker, since a limit left no sandbox: it did not run, and its time tells nothing of calls. */
+START_TEST(a_refused_call_is_shed)
+{
+    struct orch *t = orch_new();
+    uint64_t session;
+    uint32_t worker;
+    struct msg use[3], m;
+
+    t->calls[0].count = 3;
+    orch_start(t);
+    session = create(t, 0);
+    serve(t);
+    worker = stream(t, session);
+    say(t, session);
+    hand_until(t->h, 1 * S);
+    for (int i = 0; i < 3; i++) use[i] = event_of(t, worker, EV_AGENT_TOOL_USE);
+    post(t, session, EV_USER_TOOL_RESULT, use[0].a, 60, EVENT_IS_ERROR | EVENT_REFUSED);
+    m = event_of(t, worker, EV_USER_TOOL_RESULT);
+    ck_assert(m.c == use[0].a && EVENT_FLAGS(m.b) == EVENT_IS_ERROR); /* to whoever reads, an error as any */
+    post(t, session, EV_USER_TOOL_RESULT, use[1].a, 60, EVENT_IS_ERROR);
+    post(t, session, EV_USER_TOOL_RESULT, use[2].a, 60, EVENT_REFUSED); /* nonsense: it has a result */
+    ck_assert_uint_eq(ended(t, ACCOUNT_CALL, LEDGER_SHED), 1);
+    ck_assert_uint_eq(ended(t, ACCOUNT_CALL, LEDGER_FAILED), 1);
+    ck_assert_uint_eq(ended(t, ACCOUNT_CALL, LEDGER_COMPLETED), 1);
+    ck_assert_uint_eq(histogram_count(hand_metric(t->h, METRIC_TOOL_CALL)), 2);
+    ck_assert_uint_eq(hand_marked(t->h, use[0].a, MARK_CALL_SHED), 1);
+    ck_assert_uint_eq(hand_marked(t->h, use[0].a, MARK_CALL_END), 0);
+    ck_assert_uint_eq(hand_marked(t->h, use[1].a, MARK_CALL_END), 1);
+    hand_until(t->h, 3 * S);
+    event_of(t, worker, EV_STATUS_IDLE); /* the agent goes on */
+    orch_end(t, EVENT_END);
+}
+END_TEST
+
 START_TEST(large_outputs_are_read_back_in_pieces)
 {
     struct orch *t = orch_new();
@@ -400,6 +434,6 @@ START_TEST(limits_and_faults)
 END_TEST
 
 SUITE_MAIN("orchestrator", one_session_with_one_bash_call, polls_wait_and_leases_lapse,
-           a_running_session_gets_a_new_item, large_outputs_are_read_back_in_pieces,
+           a_running_session_gets_a_new_item, a_refused_call_is_shed, large_outputs_are_read_back_in_pieces,
            a_call_without_answer_times_out, an_interrupt_ends_the_turn, lists_page_both_ways,
            streams_heed_credit_and_drop_laggards, requests_of_many_messages, limits_and_faults)

@@ -210,6 +210,10 @@ START_TEST(large_results_are_written_to_the_sandbox)
     ck_assert_uint_eq(histogram_max(hand_metric(t->h, METRIC_MCP_CALL)), 0);
     ck_assert_uint_eq(histogram_max(hand_metric(t->h, METRIC_TOOL_CALL)), 2 * S);
     ck_assert_uint_eq(ended(t, ACCOUNT_SPILL, LEDGER_COMPLETED), 1);
+    ck_assert_uint_eq(hand_marked(t->h, call.d, MARK_ATTEMPT_END),
+                      1); /* what is between is the worker's to mark */
+    ck_assert_uint_eq(hand_marked(t->h, call.d, MARK_RESULT_BACK), 1);
+    ck_assert_uint_eq(hand_marked(t->h, call.d, MARK_CALL_END), 1);
     hand_until(t->h, 4 * S);
     read = event_of(t, client, EV_AGENT_TOOL_USE);
     ck_assert(EVENT_TOOL(read.b) == TOOL_READ && read.c == call.d && read.d == TOOL_PIECE(0, 400000));
@@ -315,7 +319,6 @@ END_TEST
 /* The driver's part when a durable component dies and comes back. */
 static void die_and_return(struct orch *t, nsec_t back_at)
 {
-    hand_event(t->h, EVENT_CRASH);
     world_drop_flows(t->h->world, t->h->self);
     world_settle(t->h->world, NULL, NULL);
     vec_clear(&t->h->timers);

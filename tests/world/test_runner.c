@@ -273,6 +273,12 @@ START_TEST(files_are_written_and_read_by_tools)
     post = hand_request(h, M_EVENTS_SEND);
     ck_assert_uint_lt(post.msg.d, 200);
     ck_assert_uint_eq(post.msg.e, 0);
+    /* What is written is the output of another call: a part of that. */
+    ck_assert_uint_eq(hand_marked(h, 4711, MARK_CLAIMED), 1);
+    ck_assert_uint_eq(hand_marked(h, 4711, MARK_SANDBOX_READY), 1);
+    ck_assert_uint_eq(hand_marked(h, 4711, MARK_SPILL_DONE), 1);
+    ck_assert_uint_eq(hand_marked(h, 4711, MARK_RESULT_SENT), 1);
+    ck_assert_uint_eq(hand_marked(h, 1001, MARK_CLAIMED), 0);
     ck_assert_uint_eq(hand_totals(h, ACCOUNT_SPILL).opened, 0); /* the orchestrator's */
 
     tool_use(h, stream, TOOL_READ, 2, 4711, TOOL_PIECE(200000, 100000), 0);
@@ -284,6 +290,8 @@ START_TEST(files_are_written_and_read_by_tools)
     post = hand_request(h, M_EVENTS_SEND);
     ck_assert_uint_eq(post.msg.d, 90000);
     ck_assert_uint_eq(post.msg.e, EVENT_CORRUPT);
+    ck_assert_uint_eq(hand_marked(h, 1002, MARK_EXEC_DONE), 1);
+    ck_assert_uint_eq(hand_marked(h, 1002, MARK_SANDBOX_READY), 0); /* it waited for none */
     ck_assert_uint_eq(hand_count(h, COUNTER_HASH_MISMATCHES), 1);
 
     tool_use(h, stream, TOOL_READ, 3, 4712, TOOL_PIECE(0, 100000), 0);
@@ -387,7 +395,7 @@ START_TEST(limits_queue_or_shed)
     for (uint32_t i = 0; i < 4; i++) tool_use(h, stream, TOOL_BASH, 10 + i, 3 * S, 10, 0);
     struct effect post = hand_request(h, M_EVENTS_SEND); /* one too many: shed at once */
     ck_assert_uint_eq(post.msg.c, 1013);
-    ck_assert_uint_eq(post.msg.e, EVENT_IS_ERROR);
+    ck_assert_uint_eq(post.msg.e, EVENT_IS_ERROR | EVENT_REFUSED);
     ck_assert_uint_eq(ends(h, ACCOUNT_SANDBOX, LEDGER_SHED), 1);
     hand_until(h, t + 5 * S);
     hand_request(h, M_EVENTS_SEND);
