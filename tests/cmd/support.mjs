@@ -16,6 +16,9 @@ export const CANONICAL = ['cold-start', 'fan-out', 'reconnect-storm', 'spill-100
 export const scenario = (name) => fileURLToPath(new URL(`../../scenarios/${name}.json`, import.meta.url));
 const schema = JSON.parse(readFileSync(new URL('../../reports/result.schema.json', import.meta.url), 'utf8'));
 
+// What a sanitizer says, in whichever process of a run, is never the end that was expected.
+const SANITIZER = /(ERROR|WARNING): \w+Sanitizer|: runtime error: /;
+
 const disks = new Set();
 
 // A folder of this test alone, gone when the test is over.
@@ -52,7 +55,8 @@ export function start(args, { cwd, env = {}, patience = 60_000 }) {
     child.on('error', reject);
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      resolve({ code, signal, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() });
+      const stderr = Buffer.concat(err).toString();
+      resolve({ code: SANITIZER.test(stderr) ? 'sanitizer' : code, signal, stdout: Buffer.concat(out).toString(), stderr });
     });
   });
   return { child, pid: child.pid, ended };
