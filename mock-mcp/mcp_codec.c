@@ -17,8 +17,6 @@
 
 enum { HEX_SIZE = 17, FIELD_MAX = 8, PIECE = 16 * 1024 };
 
-#define RETRY_AFTER_MAX_NS (24 * 3600 * NSEC_PER_S)
-
 /* --- requests --- */
 
 static void hex(char out[HEX_SIZE], uint64_t id)
@@ -114,20 +112,6 @@ static void end_message(struct mcp_decoder *d)
     d->is_result = s->result_found;
 }
 
-/* Decimal, up to RETRY_AFTER_MAX_NS; 0 for anything else, such as a date. */
-static nsec_t wait_of(const char *text, nsec_t unit)
-{
-    nsec_t n = 0;
-
-    if (!text || !*text) return 0;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9') return 0;
-        n = n * 10 + (nsec_t)(*text - '0');
-        if (n > RETRY_AFTER_MAX_NS / unit) n = RETRY_AFTER_MAX_NS / unit;
-    }
-    return n * unit;
-}
-
 static bool media_is(const char *content_type, const char *media)
 {
     size_t n = strlen(media);
@@ -144,8 +128,7 @@ static int agent_decoder_new(const struct mcp_codec *codec, const struct msg *ca
     if (!d) return -ENOMEM;
     d->call = *call;
     d->status = (uint32_t)head->status;
-    d->retry_after_ns = wait_of(http_head_get(head, "retry-after-ms"), NSEC_PER_MS);
-    if (!d->retry_after_ns) d->retry_after_ns = wait_of(http_head_get(head, "retry-after"), NSEC_PER_S);
+    d->retry_after_ns = http_head_retry_after(head);
     hex(d->id, call->a);
     d->scan = (struct scan){.on_text = on_text, .user = d, .id = d->id};
     d->form = FORM_IGNORED;

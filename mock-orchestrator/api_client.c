@@ -10,6 +10,7 @@
 #include "mock-orchestrator/api_client_state.h"
 #include "mock-orchestrator/api_time.h"
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
 #include "sim/live/http_pool.h"
 #include "sim/live/sse.h"
 #include "sim/live/tcp.h"
@@ -200,20 +201,12 @@ static void stream_open(struct request *r)
 /* Connections
  * ------------------------------------------------------------------------------------------------ */
 
-static nsec_t retry_after(const struct http_head *head)
-{
-    const char *ms = http_head_get(head, "retry-after-ms"), *s = http_head_get(head, "retry-after");
-    double n = ms ? strtod(ms, NULL) / 1e3 : s ? strtod(s, NULL) : 0;
-
-    return n > 0 && n < 1e6 ? (nsec_t)(n * 1e9) : 0;
-}
-
 static void on_head(void *user, const struct http_head *head)
 {
     struct request *r = user;
 
     r->status = head->status;
-    r->retry_after_ns = retry_after(head);
+    r->retry_after_ns = http_head_retry_after(head);
     if (r->open.kind != M_STREAM || r->status != 200) return;
     count_answer(r);
     stream_open(r);
@@ -274,18 +267,6 @@ static void on_end(void *user, bool reusable)
     if (list_is_linked(&r->abandoned)) request_free(r);
 }
 
-static enum reset_cause cause_of(const struct http_failure *f)
-{
-    switch (f->outcome) {
-    case HTTP_NEVER_SENT: return f->end == STREAM_END_TIMEOUT ? RESET_UNREACHABLE : RESET_REFUSED;
-    case HTTP_MALFORMED: return RESET_PROTOCOL;
-    case HTTP_NO_ANSWER:
-    case HTTP_CUT:
-    case HTTP_TIMED_OUT: break;
-    }
-    return RESET_CUT;
-}
-
 static void on_failed(void *user, const struct http_failure *f)
 {
     struct request *r = user;
@@ -297,7 +278,7 @@ static void on_failed(void *user, const struct http_failure *f)
     }
     recorder_count(recorder_of(r), COUNTER_HTTP_ERRORS, 1);
     drop_conn(r, true);
-    reset(r, cause_of(f));
+    reset(r, cause_of_failure(f));
 }
 
 static const struct http_conn_handler conn_handler = {

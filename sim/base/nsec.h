@@ -36,6 +36,13 @@ static inline nsec_t nsec_mul(nsec_t a, uint64_t n)
     return __builtin_mul_overflow(a, n, &product) ? NSEC_MAX : product;
 }
 
+/* The next multiple of `unit` from a on, or NSEC_MAX where that does not fit. Never stays never. */
+static inline nsec_t nsec_round_up(nsec_t a, nsec_t unit)
+{
+    nsec_t past = a % unit;
+    return past ? nsec_add(a, unit - past) : a;
+}
+
 static inline nsec_t nsec_min(nsec_t a, nsec_t b)
 {
     return a < b ? a : b;

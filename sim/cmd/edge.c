@@ -11,6 +11,7 @@
 #include "sim/cmd/role.h"
 #include "sim/live/entrance.h"
 #include "sim/live/tunnel_edge.h"
+#include "sim/live/tunnel_limits.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/live/tunnel_stream.h"
 
@@ -68,7 +69,8 @@ static int open_entrance(struct edge_command *c)
                                              .edge_ca_pem = c->certs.outer_ca->cert_pem,
                                              .client_cert_pem = c->certs.orchestrator->cert_pem,
                                              .client_key_pem = c->certs.orchestrator->key_pem,
-                                             .tunnel_ca_pem = c->certs.tunnel_ca->cert_pem};
+                                             .tunnel_ca_pem = c->certs.tunnel_ca->cert_pem,
+                                             .answer_timeout_ns = TUNNEL_PATIENCE_NS};
     struct entrance_options o = {.listen = c->args->entrance};
     int r;
 

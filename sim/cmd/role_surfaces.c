@@ -99,9 +99,7 @@ static int open_tunnel_dialer(struct role_surfaces *s, addr_t self)
                                        .edge_ca_pem = s->run->certs.outer_ca->cert_pem,
                                        .client_cert_pem = s->run->certs.orchestrator->cert_pem,
                                        .client_key_pem = s->run->certs.orchestrator->key_pem,
-                                       .tunnel_ca_pem = s->run->certs.tunnel_ca->cert_pem,
-                                       .connect_timeout_ns =
-                                           s->run->plan->links[LINK_ORCHESTRATOR_EDGE].dial_timeout_ns};
+                                       .tunnel_ca_pem = s->run->certs.tunnel_ca->cert_pem};
     int r;
 
     layout_dial_address(s->run->layout, self, ADDR(ROLE_EDGE, 0), PORT_PUBLIC, edge);
@@ -143,8 +141,7 @@ static int open_edge(struct role_surfaces *s, addr_t self)
                                     .cert_pem = s->run->certs.edge->cert_pem,
                                     .key_pem = s->run->certs.edge->key_pem,
                                     .client_ca_pem = s->run->certs.outer_ca->cert_pem,
-                                    .token_key = RUN_TOKEN_KEY,
-                                    .register_timeout_ns = s->run->plan->tunnels.register_timeout_ns};
+                                    .token_key = RUN_TOKEN_KEY};
 
     layout_address(s->run->layout, self, PORT_PUBLIC, public_listen);
     layout_address(s->run->layout, self, PORT_CONNECTOR, connector_listen);

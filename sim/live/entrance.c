@@ -57,13 +57,12 @@ static void passage_free(struct passage *p, bool abort)
 /* Answers the client in plain HTTP, and closes. */
 static void passage_refuse(struct passage *p, int status, const char *message, nsec_t retry_after_ns)
 {
-    char seconds[24];
+    char seconds[TUNNEL_RETRY_SIZE];
     struct http_header headers[3] = {{"Content-Type", "application/json"}};
     struct evbuffer *body = evbuffer_new(), *out = evbuffer_new();
 
     if (retry_after_ns) {
-        snprintf(seconds, sizeof seconds, "%llu",
-                 (unsigned long long)((retry_after_ns - 1) / NSEC_PER_S + 1));
+        tunnel_retry_text(retry_after_ns, seconds);
         headers[1] = (struct http_header){"Retry-After", seconds};
     }
     if (body && out && tunnel_add_error(body, status, message) == 0 &&

@@ -28,6 +28,8 @@ enum {
         2048, /* smaller pieces of a body are copied, so that they do not each keep a read buffer alive */
 };
 
+#define RETRY_AFTER_MAX_NS (24 * 3600 * NSEC_PER_S)
+
 /* --- heads --- */
 
 static void trim(const char **text, size_t *len)
@@ -64,6 +66,25 @@ bool http_head_has_token(const struct http_head *h, const char *name, const char
     for (unsigned i = 0; i < h->n_headers; i++)
         if (strcasecmp(h->headers[i].name, name) == 0 && list_has(h->headers[i].value, token)) return true;
     return false;
+}
+
+static nsec_t wait_of(const char *text, nsec_t unit)
+{
+    nsec_t n = 0;
+
+    if (!text || !*text) return 0;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9') return 0;
+        n = nsec_min(n * 10 + (nsec_t)(*text - '0'), RETRY_AFTER_MAX_NS / unit);
+    }
+    return n * unit;
+}
+
+nsec_t http_head_retry_after(const struct http_head *h)
+{
+    nsec_t wait = wait_of(http_head_get(h, "Retry-After-Ms"), NSEC_PER_MS);
+
+    return wait ? wait : wait_of(http_head_get(h, "Retry-After"), NSEC_PER_S);
 }
 
 void http_head_free(struct http_head *h)

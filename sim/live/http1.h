@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sim/base/nsec.h"
+
 struct evbuffer;
 
 enum {
@@ -55,6 +57,10 @@ const char *http_head_get(const struct http_head *h, const char *name);
 
 /* Whether the comma-separated list in all headers `name` has `token` (any case). */
 bool http_head_has_token(const struct http_head *h, const char *name, const char *token);
+
+/* How long the peer asks to be left alone: Retry-After-Ms in milliseconds, or else Retry-After in seconds; at
+ * most a day, 0 if there is neither or it is anything but a whole number, such as a date. */
+nsec_t http_head_retry_after(const struct http_head *h);
 
 void http_head_free(struct http_head *h);
 

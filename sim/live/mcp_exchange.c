@@ -4,6 +4,7 @@
 #include <event2/buffer.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
 #include "sim/live/tunnel_http.h"
 
 static void drop_decoder(struct mcp_exchange *x)
@@ -54,7 +55,7 @@ static void on_failed(void *user, const struct http_failure *f)
     struct mcp_exchange *x = user;
 
     drop_decoder(x);
-    x->handler->failed(x->user, tunnel_cause_of(f));
+    x->handler->failed(x->user, cause_of_failure(f));
 }
 
 static void on_closed(void *user)

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
+#include "sim/live/tunnel_limits.h"
 #include "sim/plan/plan.h"
 
-/* How long a connection that was ended in order may take to close. */
+/* How long a connection that was ended in order may take to close: its flow is over, nobody waits for it. */
 #define CLOSE_NS (5 * NSEC_PER_S)
 
 enum {
@@ -17,16 +19,17 @@ enum {
     STREAM_SHARE = 16 * 1024, /* of the carrier's window, for each stream: more than a pipe holds back */
 };
 
-struct h2_options tunnel_carrier_h2_options(const struct plan_tunnels *tunnels)
+struct h2_options tunnel_carrier_h2_options(const struct plan *plan)
 {
-    uint64_t streams = (uint64_t)tunnels->streams_max * 2 + 16;
+    uint64_t streams = (uint64_t)plan->tunnels.streams_max * 2 + 16;
     uint64_t window = streams * STREAM_SHARE;
 
     if (window < CARRIER_WINDOW_MIN) window = CARRIER_WINDOW_MIN;
     if (window > CARRIER_WINDOW_MAX) window = CARRIER_WINDOW_MAX;
     return (struct h2_options){.stream_window = STREAM_WINDOW_BYTES,
                                .connection_window = (uint32_t)window,
-                               .max_streams = streams < UINT32_MAX ? (uint32_t)streams : UINT32_MAX};
+                               .max_streams = streams < UINT32_MAX ? (uint32_t)streams : UINT32_MAX,
+                               .settings_timeout_ns = tunnel_guard_register(plan)};
 }
 
 /* Its end
@@ -120,23 +123,12 @@ static void on_opened(void *user, struct stream *s, const struct h2_request *req
         stream_free(s, true);
 }
 
-static enum reset_cause cause_of(const struct tunnel_carrier *c, enum stream_end end)
-{
-    if (c->control.stream) return end == STREAM_END_PROTOCOL ? RESET_PROTOCOL : RESET_CUT;
-    switch (end) {
-    case STREAM_END_REFUSED: return RESET_REFUSED;
-    case STREAM_END_TIMEOUT:
-    case STREAM_END_TLS: return RESET_UNREACHABLE;
-    default: return RESET_CUT;
-    }
-}
-
 static void on_closed(void *user, enum stream_end end, const char *what)
 {
     struct tunnel_carrier *c = user;
 
     c->closed = true;
-    tunnel_carrier_break(c, cause_of(c, end));
+    tunnel_carrier_break(c, cause_of_end(end, c->control.stream != NULL));
 }
 
 static const struct h2_callbacks callbacks = {.ready = on_ready, .opened = on_opened, .closed = on_closed};
@@ -151,10 +143,10 @@ int tunnel_carrier_init(struct tunnel_carrier *c, struct event_base *base,
     return c->timer ? 0 : -ENOMEM;
 }
 
-int tunnel_carrier_attach(struct tunnel_carrier *c, struct event_base *base,
-                          const struct plan_tunnels *tunnels, struct stream *below)
+int tunnel_carrier_attach(struct tunnel_carrier *c, struct event_base *base, const struct plan *plan,
+                          struct stream *below)
 {
-    struct h2_options o = tunnel_carrier_h2_options(tunnels);
+    struct h2_options o = tunnel_carrier_h2_options(plan);
     int r = c->ops->is_edge ? h2_edge_new(base, below, &o, &callbacks, c, &c->h2)
                             : h2_connector_new(base, below, &o, &callbacks, c, &c->h2);
 

@@ -15,7 +15,7 @@
 #include "sim/live/h2_tunnel.h"
 #include "sim/live/tunnel_link.h"
 
-struct plan_tunnels;
+struct plan;
 struct tunnel_carrier;
 
 struct tunnel_carrier_ops {
@@ -46,7 +46,7 @@ struct tunnel_carrier {
 
 /* The windows for that many streams at a time, and their number with some to spare for those that still
  * close. */
-struct h2_options tunnel_carrier_h2_options(const struct plan_tunnels *tunnels);
+struct h2_options tunnel_carrier_h2_options(const struct plan *plan);
 
 /* Sets up a zeroed carrier; it and all around it came from one calloc(), by which it is freed. It has no
  * connection yet. -ENOMEM. */
@@ -54,8 +54,8 @@ int tunnel_carrier_init(struct tunnel_carrier *c, struct event_base *base,
                         const struct tunnel_carrier_ops *ops);
 
 /* Gives it its connection, over `below`, which is its own then, also on failure. -ENOMEM. */
-int tunnel_carrier_attach(struct tunnel_carrier *c, struct event_base *base,
-                          const struct plan_tunnels *tunnels, struct stream *below);
+int tunnel_carrier_attach(struct tunnel_carrier *c, struct event_base *base, const struct plan *plan,
+                          struct stream *below);
 
 /* Cuts a carrier that is not bound, at once, and frees it. */
 void tunnel_carrier_free(struct tunnel_carrier *c);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
 #include "sim/live/driver.h"
 #include "sim/live/http_client.h"
 #include "sim/live/tcp.h"
@@ -58,7 +59,7 @@ static void guest_ended(void *user, enum stream_end end, const char *what)
 {
     struct guest *g = user;
 
-    if (!g->answered) tunnel_pipe_tell_reset(&g->pipe, tunnel_cause_of_end(end, true));
+    if (!g->answered) tunnel_pipe_tell_reset(&g->pipe, cause_of_end(end, true));
 }
 
 /* Until the answer; what comes before lies in the input. */
@@ -147,7 +148,7 @@ static void errand_head(void *user, const struct http_head *head)
         int status = head->status >= 400 ? head->status : 502;
 
         http_conn_set_handler(r->conn, NULL, NULL);
-        tunnel_pipe_tell_refused(&r->pipe, status, tunnel_retry_after(head));
+        tunnel_pipe_tell_refused(&r->pipe, status, http_head_retry_after(head));
         return;
     }
     r->pipe.stream = http_conn_upgrade(r->conn);
@@ -160,7 +161,7 @@ static void errand_failed(void *user, const struct http_failure *f)
 {
     struct errand *r = user;
 
-    tunnel_pipe_tell_reset(&r->pipe, tunnel_cause_of(f));
+    tunnel_pipe_tell_reset(&r->pipe, cause_of_failure(f));
 }
 
 static const struct http_conn_handler errand_handler = {.head = errand_head, .failed = errand_failed};
@@ -275,7 +276,6 @@ static int dial_edge(struct inside_carrier *c)
     struct tunnel_connector *t = c->surface;
     struct event_base *base = driver_base(t->driver);
     const struct plan *plan = driver_plan(t->driver);
-    const struct plan_tunnels *tunnels = &plan->tunnels;
     struct tcp_options tcp = {.connect_timeout_ns = plan->links[LINK_CONNECTOR_EDGE].dial_timeout_ns};
     struct stream *s, *top;
     int e = tcp_dial(base, member_of(t, c->self)->edge_address, &tcp, &s);
@@ -286,7 +286,7 @@ static int dial_edge(struct inside_carrier *c)
         stream_free(s, true);
         return e;
     }
-    return tunnel_carrier_attach(&c->carrier, base, tunnels, top);
+    return tunnel_carrier_attach(&c->carrier, base, plan, top);
 }
 
 static struct wire *register_open(struct dialer *dialer, addr_t from, addr_t to, struct wire *via,
@@ -313,7 +313,9 @@ static struct wire *register_open(struct dialer *dialer, addr_t from, addr_t to,
 int tunnel_connector_new(struct driver *d, const struct tunnel_connector_options *o,
                          struct tunnel_connector **ret_connector, char ret_why[TLS_WHY_MAX])
 {
-    struct tls_options tls = {.ca_pem = o->edge_ca_pem};
+    const struct plan_link *link = &driver_plan(d)->links[LINK_CONNECTOR_EDGE];
+    /* The dial is over when TLS is up: one limit for both. */
+    struct tls_options tls = {.ca_pem = o->edge_ca_pem, .handshake_timeout_ns = link->dial_timeout_ns};
     struct tunnel_connector *t = calloc(1, sizeof *t);
     int r;
 

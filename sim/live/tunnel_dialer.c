@@ -8,6 +8,7 @@
 #include "sim/base/panic.h"
 #include "sim/live/driver.h"
 #include "sim/live/mcp_exchange.h"
+#include "sim/live/tunnel_limits.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/record/recorder.h"
 
@@ -210,14 +211,20 @@ static struct wire *outgoing_open(struct dialer *dialer, addr_t from, addr_t to,
 int tunnel_dialer_new(struct driver *d, const struct tunnel_outside_options *o, const struct mcp_codec *codec,
                       struct tunnel_dialer **ret_dialer, char ret_why[TLS_WHY_MAX])
 {
+    const struct plan *plan = driver_plan(d);
+    struct tunnel_outside_options outside = *o;
     struct tunnel_dialer *t = calloc(1, sizeof *t);
     int r;
 
     if (!t) return -ENOMEM;
+    outside.dial_timeout_ns = plan->links[LINK_ORCHESTRATOR_EDGE].dial_timeout_ns;
+    /* The component gives its attempt up itself; the inner TLS has no other limit. */
+    outside.answer_timeout_ns = 0;
+    outside.inner_timeout_ns = tunnel_guard_request(plan);
     t->dialer.open = outgoing_open;
     t->driver = d;
     t->codec = codec;
-    r = tunnel_outside_new(driver_base(d), o, &t->outside, ret_why);
+    r = tunnel_outside_new(driver_base(d), &outside, &t->outside, ret_why);
     if (r < 0) {
         free(t);
         return r;

@@ -11,8 +11,8 @@ struct driver;
 struct tunnel_dialer;
 struct mcp_direct;
 
-/* Registers itself as the dialer of ORCHESTRATOR → EDGE. `codec` must outlive it. Errors of
- * tunnel_outside_new(). */
+/* Registers itself as the dialer of ORCHESTRATOR → EDGE. The time-outs of `o` are not used: they are the
+ * plan's. `codec` must outlive it. Errors of tunnel_outside_new(). */
 int tunnel_dialer_new(struct driver *d, const struct tunnel_outside_options *o, const struct mcp_codec *codec,
                       struct tunnel_dialer **ret_dialer, char ret_why[TLS_WHY_MAX]);
 /* Only after driver_free(). NULL is allowed. */

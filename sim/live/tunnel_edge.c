@@ -6,18 +6,19 @@
 #include <string.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
 #include "sim/live/driver.h"
 #include "sim/live/http_server.h"
 #include "sim/live/tcp.h"
 #include "sim/live/tunnel_carrier.h"
 #include "sim/live/tunnel_http.h"
+#include "sim/live/tunnel_limits.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/live/tunnel_pipe.h"
 #include "sim/live/ws.h"
 #include "sim/record/recorder.h"
 
-#define REGISTER_TIMEOUT_NS (30 * NSEC_PER_S)
-/* What was refused and does not close is cut after this. */
+/* What was refused and does not close is cut after this: nobody waits for it. */
 #define CLOSE_NS (5 * NSEC_PER_S)
 #define SELF     ADDR(ROLE_EDGE, 0)
 
@@ -35,7 +36,6 @@ struct tunnel_edge {
     struct tunnel_pipes pipes;
     struct list carriers;
     uint32_t carrier_count;
-    nsec_t register_timeout_ns;
     char *token_key;
 };
 
@@ -182,7 +182,7 @@ static void guest_ended(void *user, enum stream_end end, const char *what)
     if (end == STREAM_END_REFUSED && status >= 300)
         tunnel_pipe_tell_refused(p, status, 0);
     else
-        tunnel_pipe_tell_reset(p, tunnel_cause_of_end(end, false));
+        tunnel_pipe_tell_reset(p, cause_of_end(end, false));
 }
 
 static const struct stream_handler guest_handler = {.ready = guest_ready, .ended = guest_ended};
@@ -353,10 +353,10 @@ static void on_connector(void *user, struct stream *s, const char *peer)
     }
     list_push_back(&e->carriers, &c->carrier.siblings);
     e->carrier_count++;
-    if (tunnel_carrier_attach(&c->carrier, base, &driver_plan(e->driver)->tunnels, top) < 0)
+    if (tunnel_carrier_attach(&c->carrier, base, driver_plan(e->driver), top) < 0)
         tunnel_carrier_free(&c->carrier);
     else
-        tunnel_carrier_limit(&c->carrier, e->register_timeout_ns);
+        tunnel_carrier_limit(&c->carrier, tunnel_guard_register(driver_plan(e->driver)));
 }
 
 /* Life
@@ -364,18 +364,25 @@ static void on_connector(void *user, struct stream *s, const char *peer)
 
 static int make_tls(struct tunnel_edge *e, const struct tunnel_edge_options *o, char ret_why[TLS_WHY_MAX])
 {
-    struct tls_options tls = {.server = true, .cert_pem = o->cert_pem, .key_pem = o->key_pem};
+    const struct plan *plan = driver_plan(e->driver);
+    struct tls_options tls = {.server = true,
+                              .cert_pem = o->cert_pem,
+                              .key_pem = o->key_pem,
+                              .handshake_timeout_ns = tunnel_guard_register(plan)};
     int r = tls_context_new(&tls, &e->connector_tls, ret_why);
 
     if (r < 0) return r;
     tls.ca_pem = o->client_ca_pem;
+    tls.handshake_timeout_ns = tunnel_guard_request(plan);
     return tls_context_new(&tls, &e->public_tls, ret_why);
 }
 
 static int edge_init(struct tunnel_edge *e, const struct tunnel_edge_options *o, char ret_why[TLS_WHY_MAX])
 {
     struct event_base *base = driver_base(e->driver);
-    struct http_server_options http = {.listen = o->public_listen};
+    nsec_t guard = tunnel_guard_request(driver_plan(e->driver));
+    struct http_server_options http = {
+        .listen = o->public_listen, .header_timeout_ns = guard, .idle_timeout_ns = guard};
     int r;
 
     e->token_key = strdup(o->token_key);
@@ -398,7 +405,6 @@ int tunnel_edge_new(struct driver *d, const struct tunnel_edge_options *o, struc
     if (!e) return -ENOMEM;
     e->dialer.open = edge_dial;
     e->driver = d;
-    e->register_timeout_ns = o->register_timeout_ns ? o->register_timeout_ns : REGISTER_TIMEOUT_NS;
     list_init(&e->carriers);
     if (ret_why) *ret_why = 0;
     r = edge_init(e, o, ret_why);

@@ -24,7 +24,6 @@ struct tunnel_edge_options {
     const char *cert_pem, *key_pem;               /* of both listeners */
     const char *client_ca_pem;  /* who signed the certificates of those who may open streams */
     const char *token_key;      /* see tunnel_token() */
-    nsec_t register_timeout_ns; /* from a connection to its registration; 0: 30 s */
 };
 
 /* Listens for ADDR(ROLE_EDGE, 0), which may be added to the driver before or after. -EINVAL with one line in

@@ -77,13 +77,9 @@ bool tunnel_read_id(const struct http_head *head, const char *name, uint64_t *re
     return true;
 }
 
-nsec_t tunnel_retry_after(const struct http_head *head)
+void tunnel_retry_text(nsec_t wait_ns, char ret_seconds[TUNNEL_RETRY_SIZE])
 {
-    const char *text = http_head_get(head, "Retry-After");
-    size_t digits = text ? strspn(text, "0123456789") : 0;
-
-    if (digits == 0 || digits > 9 || text[digits]) return 0;
-    return (nsec_t)strtoul(text, NULL, 10) * NSEC_PER_S;
+    snprintf(ret_seconds, TUNNEL_RETRY_SIZE, "%" PRIu64, nsec_round_up(wait_ns, NSEC_PER_S) / NSEC_PER_S);
 }
 
 int tunnel_add_error(struct evbuffer *body, int status, const char *message)
@@ -95,12 +91,12 @@ int tunnel_add_error(struct evbuffer *body, int status, const char *message)
 
 void tunnel_reply_error(struct http_exchange *x, int status, const char *message, nsec_t retry_after_ns)
 {
-    char seconds[24];
+    char seconds[TUNNEL_RETRY_SIZE];
     struct http_header headers[3] = {{"Content-Type", "application/json"}};
     struct evbuffer *body = evbuffer_new();
 
     if (retry_after_ns) {
-        snprintf(seconds, sizeof seconds, "%" PRIu64, (retry_after_ns - 1) / NSEC_PER_S + 1);
+        tunnel_retry_text(retry_after_ns, seconds);
         headers[1] = (struct http_header){"Retry-After", seconds};
     }
     if (!body || tunnel_add_error(body, status, message) < 0) {
@@ -109,29 +105,4 @@ void tunnel_reply_error(struct http_exchange *x, int status, const char *message
         http_reply(x, status, headers, body);
     }
     if (body) evbuffer_free(body);
-}
-
-enum reset_cause tunnel_cause_of_end(enum stream_end end, bool was_up)
-{
-    switch (end) {
-    case STREAM_END_REFUSED: return RESET_REFUSED;
-    case STREAM_END_TIMEOUT:
-    case STREAM_END_TLS: return was_up ? RESET_CUT : RESET_UNREACHABLE;
-    case STREAM_END_PROTOCOL: return RESET_PROTOCOL;
-    case STREAM_END_CLEAN:
-    case STREAM_END_RESET: return RESET_CUT;
-    }
-    return RESET_CUT;
-}
-
-enum reset_cause tunnel_cause_of(const struct http_failure *f)
-{
-    switch (f->outcome) {
-    case HTTP_NEVER_SENT: return tunnel_cause_of_end(f->end, false);
-    case HTTP_MALFORMED: return RESET_PROTOCOL;
-    case HTTP_TIMED_OUT:
-    case HTTP_NO_ANSWER:
-    case HTTP_CUT: break;
-    }
-    return RESET_CUT;
 }

@@ -20,8 +20,9 @@ struct http_header *tunnel_pass_headers(const struct http_head *head, const stru
 /* The header's 16 hexadecimal digits; false if it is not there or anything else. */
 bool tunnel_read_id(const struct http_head *head, const char *name, uint64_t *ret_id);
 
-/* Retry-After in seconds, as ns; 0 if there is none. */
-nsec_t tunnel_retry_after(const struct http_head *head);
+enum { TUNNEL_RETRY_SIZE = 24 };
+/* The text of Retry-After: whole seconds, rounded up; the edge and the proxy choose no others. */
+void tunnel_retry_text(nsec_t wait_ns, char ret_seconds[TUNNEL_RETRY_SIZE]);
 
 /* The body of an error answer. -ENOMEM. */
 int tunnel_add_error(struct evbuffer *body, int status, const char *message);
@@ -29,9 +30,3 @@ int tunnel_add_error(struct evbuffer *body, int status, const char *message);
 /* Replies with an error: a short JSON body and, if it is not 0, Retry-After. Ends the exchange. `message` is
  * plain text without quotes. */
 void tunnel_reply_error(struct http_exchange *x, int status, const char *message, nsec_t retry_after_ns);
-
-/* What a component is told of a request that failed: REFUSED or UNREACHABLE if the connection never came up.
- */
-enum reset_cause tunnel_cause_of(const struct http_failure *f);
-/* The same for a stream that ended; `was_up`: after it was there. */
-enum reset_cause tunnel_cause_of_end(enum stream_end end, bool was_up);

@@ -182,7 +182,7 @@ static void refuse(const struct msg *answer, struct tunnel_control *m)
 {
     m->kind = TUNNEL_CONTROL_REFUSED;
     m->refused.may_retry = answer->c != 0;
-    m->refused.retry_after_ms = answer->c ? (answer->c - 1) / NSEC_PER_MS + 1 : 0;
+    m->refused.retry_after_ms = nsec_round_up(answer->c, NSEC_PER_MS) / NSEC_PER_MS;
     for (size_t i = 0; i < REFUSALS; i++) {
         if (refusals[i].status != answer->a) continue;
         snprintf(m->refused.error, sizeof m->refused.error, "%s", refusals[i].text);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
 #include "sim/live/tunnel_http.h"
 
 /* So much may lie without CREDIT before a message is spent on it. Small against a carrier's window divided
@@ -154,7 +155,7 @@ static void on_ended(void *user, enum stream_end end, const char *what)
     struct tunnel_pipe *p = user;
 
     /* CLEAN comes after eof, and after the component's own last word. */
-    if (end != STREAM_END_CLEAN) tunnel_pipe_tell_reset(p, tunnel_cause_of_end(end, true));
+    if (end != STREAM_END_CLEAN) tunnel_pipe_tell_reset(p, cause_of_end(end, true));
 }
 
 static const struct stream_handler handler = {

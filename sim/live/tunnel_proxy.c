@@ -7,14 +7,14 @@
 #include <string.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
 #include "sim/live/mcp_codec.h"
 #include "sim/live/tunnel_http.h"
+#include "sim/live/tunnel_limits.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/live/tunnel_proxy_state.h"
 
 #define OWN_ATTEMPT (UINT64_C(1) << 63)
-/* Callers close idle streams; this is for those that forget them. */
-#define INNER_IDLE_NS (600 * NSEC_PER_S)
 
 enum {
     CREDIT_BATCH = 64 * 1024, /* of an answer, goes out before a message is spent on its CREDIT */
@@ -202,7 +202,7 @@ static void inner_ready(void *user)
 
 static void inner_ended(void *user, enum stream_end end, const char *what)
 {
-    tell_reset(user, tunnel_cause_of_end(end, true));
+    tell_reset(user, cause_of_end(end, true));
 }
 
 static const struct stream_handler inner_stream = {.ready = inner_ready, .ended = inner_ended};
@@ -398,8 +398,14 @@ static bool any_tls(const struct proxy_instance *i)
 
 static int make_tls(struct proxy_instance *i, const struct tunnel_proxy_options *o, char *why)
 {
-    struct tls_options inner = {.server = true, .cert_pem = o->cert_pem, .key_pem = o->key_pem};
-    struct tls_options upstream = {.ca_pem = o->upstream_ca_pem, .system_cas = o->upstream_system_cas};
+    const struct plan *plan = driver_plan(i->surface->driver);
+    struct tls_options inner = {.server = true,
+                                .cert_pem = o->cert_pem,
+                                .key_pem = o->key_pem,
+                                .handshake_timeout_ns = tunnel_guard_request(plan)};
+    struct tls_options upstream = {.ca_pem = o->upstream_ca_pem,
+                                   .system_cas = o->upstream_system_cas,
+                                   .handshake_timeout_ns = plan->links[LINK_PROXY_MCP].dial_timeout_ns};
     int r = tls_context_new(&inner, &i->inner_tls, why);
 
     if (r < 0 || !any_tls(i)) return r;
@@ -411,7 +417,11 @@ static int instance_init(struct proxy_instance *i, const struct tunnel_proxy_opt
     const struct plan *plan = driver_plan(i->surface->driver);
     struct event_base *base = driver_base(i->surface->driver);
     struct tunnel_routes_options routes = o->routes;
-    struct http_server_options outer = {.listen = o->listen}, inner = {.idle_timeout_ns = INNER_IDLE_NS};
+    nsec_t guard = tunnel_guard_request(plan);
+    struct http_server_options outer = {
+        .listen = o->listen, .header_timeout_ns = guard, .idle_timeout_ns = guard};
+    struct http_server_options inner = {
+        .header_timeout_ns = guard, .body_timeout_ns = guard, .idle_timeout_ns = tunnel_guard_idle(plan)};
     char domain[TUNNEL_HOST_MAX];
     int r;
 

@@ -5,19 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/live/cause.h"
 #include "sim/live/http_client.h"
 #include "sim/live/tcp.h"
 #include "sim/live/tunnel_http.h"
 #include "sim/live/ws.h"
 
-/* For the edge to answer, connection and handshakes included. */
-#define ANSWER_TIMEOUT_NS (60 * NSEC_PER_S)
-
 struct tunnel_outside {
     struct event_base *base;
     struct tls_context *outer, *inner;
     char edge_address[TCP_ADDRESS_MAX], edge_name[TLS_NAME_MAX];
-    nsec_t connect_timeout_ns;
+    nsec_t dial_timeout_ns, answer_timeout_ns;
 };
 
 struct tunnel_opening {
@@ -31,15 +29,18 @@ struct tunnel_opening {
 int tunnel_outside_new(struct event_base *base, const struct tunnel_outside_options *o,
                        struct tunnel_outside **ret_outside, char ret_why[TLS_WHY_MAX])
 {
-    struct tls_options outer = {
-        .cert_pem = o->client_cert_pem, .key_pem = o->client_key_pem, .ca_pem = o->edge_ca_pem};
-    struct tls_options inner = {.ca_pem = o->tunnel_ca_pem};
+    struct tls_options outer = {.cert_pem = o->client_cert_pem,
+                                .key_pem = o->client_key_pem,
+                                .ca_pem = o->edge_ca_pem,
+                                .handshake_timeout_ns = o->dial_timeout_ns};
+    struct tls_options inner = {.ca_pem = o->tunnel_ca_pem, .handshake_timeout_ns = o->inner_timeout_ns};
     struct tunnel_outside *t = calloc(1, sizeof *t);
     int r;
 
     if (!t) return -ENOMEM;
     t->base = base;
-    t->connect_timeout_ns = o->connect_timeout_ns;
+    t->dial_timeout_ns = o->dial_timeout_ns;
+    t->answer_timeout_ns = o->answer_timeout_ns;
     snprintf(t->edge_address, sizeof t->edge_address, "%s", o->edge_address);
     snprintf(t->edge_name, sizeof t->edge_name, "%s", o->edge_name);
     r = tls_context_new(&outer, &t->outer, ret_why);
@@ -96,7 +97,7 @@ static void on_head(void *user, const struct http_head *head)
     struct stream *below, *ws;
 
     if (!ws_judge_answer(head, opening->key)) {
-        end_refused(opening, head->status >= 400 ? head->status : 502, tunnel_retry_after(head));
+        end_refused(opening, head->status >= 400 ? head->status : 502, http_head_retry_after(head));
         return;
     }
     below = http_conn_upgrade(opening->conn);
@@ -112,14 +113,14 @@ static void on_head(void *user, const struct http_head *head)
 
 static void on_failed(void *user, const struct http_failure *f)
 {
-    end_failed(user, tunnel_cause_of(f), f->what);
+    end_failed(user, cause_of_failure(f), f->what);
 }
 
 static const struct http_conn_handler conn_handler = {.head = on_head, .failed = on_failed};
 
 static int dial(struct tunnel_outside *o, struct stream **ret)
 {
-    struct tcp_options tcp = {.connect_timeout_ns = o->connect_timeout_ns};
+    struct tcp_options tcp = {.connect_timeout_ns = o->dial_timeout_ns};
     struct stream *plain;
     int r = tcp_dial(o->base, o->edge_address, &tcp, &plain);
 
@@ -136,7 +137,7 @@ static int start(struct tunnel_outside *o, struct tunnel_opening *opening, const
                                    .target = "/",
                                    .host = host,
                                    .headers = headers,
-                                   .head_timeout_ns = ANSWER_TIMEOUT_NS};
+                                   .head_timeout_ns = o->answer_timeout_ns};
     struct stream *s;
     int r = ws_make_key(NULL, NULL, opening->key);
 

@@ -21,7 +21,9 @@ struct tunnel_outside_options {
     const char *edge_ca_pem;
     const char *client_cert_pem, *client_key_pem; /* what the edge demands */
     const char *tunnel_ca_pem; /* who signs the certificates inside; several may stand one after the other */
-    nsec_t connect_timeout_ns; /* 0: 10 s */
+    nsec_t dial_timeout_ns;    /* for the connection and the outer TLS together; 0: 10 s, and 15 s for both */
+    nsec_t answer_timeout_ns;  /* from tunnel_open() to the edge's answer; 0: none */
+    nsec_t inner_timeout_ns;   /* for the inner TLS; 0: 15 s */
 };
 
 /* All is copied. -EINVAL with one line in `ret_why`, -ENOMEM. */

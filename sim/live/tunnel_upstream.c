@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/cause.h"
 #include "sim/live/tunnel_http.h"
 #include "sim/live/tunnel_proxy_state.h"
 
@@ -82,7 +83,7 @@ static void on_failed(void *user, const struct http_failure *f)
 {
     struct upstream *u = user;
 
-    tell_reset(u, tunnel_cause_of(f));
+    tell_reset(u, cause_of_failure(f));
 }
 
 static const struct http_conn_handler conn_handler = {

@@ -26,6 +26,16 @@ static inline struct prng answer_fault_stream(const struct env *env)
 }
 
 /* The answer of a plain request that meets the fault. */
+/* What a peer is told to wait: as finely as the wire has it. Edge and proxy answer with Retry-After, in whole
+ * seconds, the others in milliseconds. Rounded up. */
+static inline nsec_t answer_fault_wait(const struct plan_fault *fault)
+{
+    enum role role = ADDR_ROLE(fault->target);
+    bool seconds = role == ROLE_EDGE || role == ROLE_PROXY;
+
+    return nsec_round_up(fault->retry_after_ns, seconds ? NSEC_PER_S : NSEC_PER_MS);
+}
+
 static inline struct msg answer_fault_msg(const struct plan_fault *fault)
 {
     return (struct msg){.kind = M_ERROR,
@@ -33,5 +43,5 @@ static inline struct msg answer_fault_msg(const struct plan_fault *fault)
                         .bytes = 300,
                         .a = fault->status,
                         .b = fault->status == 429 ? ERROR_LIMIT : ERROR_OVERLOADED,
-                        .c = fault->retry_after_ns};
+                        .c = answer_fault_wait(fault)};
 }

@@ -254,7 +254,8 @@ static void on_register(struct edge *e, nsec_t now, const struct event *ev, stru
     else if (!k)
         refuse(ev->flow, 404, ERROR_NOT_FOUND, 0, out);
     else
-        refuse(ev->flow, 409, ERROR_CONFLICT, detect ? detect : DUPLICATE_RETRY_NS, out);
+        refuse(ev->flow, 409, ERROR_CONFLICT,
+               detect ? nsec_round_up(detect, NSEC_PER_MS) : DUPLICATE_RETRY_NS, out);
 }
 
 /* A draining carrier without streams is closed. */

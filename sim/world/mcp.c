@@ -10,6 +10,7 @@
 #include "sim/policy/mcp_service.h"
 #include "sim/record/recorder.h"
 #include "sim/world/component.h"
+#include "sim/world/answer_fault.h"
 
 #define BYTES_RESULT 500
 /* Requests whose bodies are still coming, besides those that wait or are served. */
@@ -127,7 +128,7 @@ static void on_request(struct mcp *s, nsec_t now, struct request *q, struct outb
     struct answer a = {.status = 503};
 
     if (fault && mcp_service_fault_hits(&s->service, &q->draw, fault->share_ppm)) {
-        a = (struct answer){.status = fault->status, .retry_after_ns = fault->retry_after_ns};
+        a = (struct answer){.status = fault->status, .retry_after_ns = answer_fault_wait(fault)};
     } else {
         mcp_service_draw(&s->service, &q->draw, &q->job);
         switch (mcp_service_offer(&s->service, &q->job)) {

@@ -205,7 +205,7 @@ static void on_call(struct proxy *p, nsec_t now, struct stream *s, struct outbox
 
     recorder_mark(env->recorder, s->msg.d, MARK_GATEWAY_IN, now);
     if (fault) {
-        answer_error(p, now, s, fault->status, fault->retry_after_ns, out);
+        answer_error(p, now, s, fault->status, answer_fault_wait(fault), out);
         return;
     }
     s->server = HOST_MCP(s->msg.b);

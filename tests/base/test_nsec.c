@@ -35,5 +35,15 @@ START_TEST(the_earlier_and_the_later)
 }
 END_TEST
 
-SUITE_MAIN("nsec", sums_saturate_at_never, differences_end_at_zero, products_saturate_at_never,
+START_TEST(rounding_up)
+{
+    ck_assert_uint_eq(nsec_round_up(0, NSEC_PER_S), 0);
+    ck_assert_uint_eq(nsec_round_up(1, NSEC_PER_S), NSEC_PER_S);
+    ck_assert_uint_eq(nsec_round_up(NSEC_PER_S, NSEC_PER_S), NSEC_PER_S);
+    ck_assert_uint_eq(nsec_round_up(NSEC_MAX - 1, NSEC_PER_S), NSEC_MAX);
+    ck_assert_uint_eq(nsec_round_up(NSEC_MAX, NSEC_PER_S), NSEC_MAX);
+}
+END_TEST
+
+SUITE_MAIN("nsec", rounding_up, sums_saturate_at_never, differences_end_at_zero, products_saturate_at_never,
            the_earlier_and_the_later)

@@ -1,5 +1,6 @@
 /* Names, route tables and headers of the tunnel: what is read, and what is refused. */
 #include "sim/live/tunnel_http.h"
+#include "sim/live/tunnel_limits.h"
 #include "sim/live/tunnel_link.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/live/tunnel_routes.h"
@@ -213,11 +214,11 @@ START_TEST(headers)
     ck_assert_uint_eq(id, 255);
     ck_assert(!tunnel_read_id(head, "windtunnel-attempt", &id));
     ck_assert(!tunnel_read_id(head, "absent", &id));
-    ck_assert_uint_eq(tunnel_retry_after(head), 12 * NSEC_PER_S);
+    ck_assert_uint_eq(http_head_retry_after(head), 12 * NSEC_PER_S);
     free(h);
     http_head_free(head);
     head = parse("GET / HTTP/1.1\r\nHost: h\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n\r\n");
-    ck_assert_uint_eq(tunnel_retry_after(head), 0);
+    ck_assert_uint_eq(http_head_retry_after(head), 0);
     http_head_free(head);
 }
 END_TEST
@@ -256,6 +257,30 @@ START_TEST(answers_to_registrations)
 }
 END_TEST
 
+/* Each guard is at least the limit that must come before it, whatever the plan allows. */
+START_TEST(guards_come_last)
+{
+    static const nsec_t waits[] = {NSEC_PER_MS, 5 * NSEC_PER_S, 60 * NSEC_PER_S, 3600 * NSEC_PER_S};
+    enum { WAITS = sizeof waits / sizeof waits[0] };
+
+    for (size_t i = 0; i < WAITS * WAITS; i++) {
+        struct plan p = plan;
+        nsec_t a = waits[i / WAITS], b = waits[i % WAITS];
+
+        p.links[LINK_CONNECTOR_EDGE].dial_timeout_ns = a;
+        p.tunnels.register_timeout_ns = b;
+        p.orchestrator.mcp_attempt_timeout_ns = a;
+        p.orchestrator.mcp_stream_idle_ns = 24 * b;
+        ck_assert_uint_ge(tunnel_guard_register(&p), a + b);
+        ck_assert_uint_ge(tunnel_guard_request(&p), a);
+        ck_assert_uint_gt(tunnel_guard_idle(&p), 24 * b);
+        ck_assert_uint_ge(tunnel_guard_idle(&p), tunnel_guard_request(&p));
+        p.orchestrator.mcp_stream_idle_ns = 0; /* never */
+        ck_assert_uint_gt(tunnel_guard_idle(&p), 48 * 3600 * NSEC_PER_S);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tunnel_names");
@@ -264,6 +289,7 @@ int main(void)
     int failed;
 
     tcase_add_test(t, hosts);
+    tcase_add_test(t, guards_come_last);
     tcase_add_test(t, names_tokens_members);
     tcase_add_test(t, upstreams);
     tcase_add_test(t, routes);

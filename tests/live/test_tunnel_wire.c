@@ -580,6 +580,35 @@ START_TEST(the_edge_wants_to_know_who_calls)
 }
 END_TEST
 
+static void keep_mute(void *user, struct stream *s, const char *peer)
+{
+    *(struct stream **)user = s;
+}
+
+/* Who accepts and says nothing is given up when the dial's time is over, with the handshake in it. */
+START_TEST(a_dial_ends_with_its_handshake)
+{
+    struct stream *mute = NULL;
+    struct tcp_listener *listener;
+    struct tunnel_outside_options o;
+    char address[TCP_ADDRESS_MAX];
+    nsec_t begun;
+
+    start_up(TUNNELS(""));
+    o = chain_outside(&chain, address);
+    ck_assert_int_eq(tcp_listener_new(chain.base, "127.0.0.1:0", NULL, keep_mute, &mute, &listener), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", tcp_listener_port(listener));
+    o.dial_timeout_ns = 200 * NSEC_PER_MS;
+    begun = live_test_now();
+    ck_assert_int_eq(try_open(&o), -RESET_UNREACHABLE);
+    ck_assert_uint_ge(live_test_now() - begun, 199 * NSEC_PER_MS);
+    ck_assert_uint_lt(live_test_now() - begun, 10 * NSEC_PER_S);
+    stream_free(mute, true);
+    tcp_listener_free(listener);
+    chain_deinit(&chain);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tunnel_wire");
@@ -593,6 +622,7 @@ int main(void)
     tcase_add_test(t, large_answers_come_whole);
     tcase_add_test(t, events_come_at_once);
     tcase_add_loop_test(t, chaos_leaves_nothing_behind, 0, 3);
+    tcase_add_test(t, a_dial_ends_with_its_handshake);
     tcase_add_test(t, streams_end_in_order);
     tcase_add_test(t, an_unknown_tunnel_is_404);
     tcase_add_test(t, an_unknown_server_is_404_inside);

@@ -40,7 +40,7 @@ static uint32_t stream(struct stage *st, uint32_t tunnel)
 }
 
 /* Opens a stream that must be refused so. */
-static void refused(struct stage *st, uint32_t tunnel, uint32_t status)
+static struct msg refused(struct stage *st, uint32_t tunnel, uint32_t status)
 {
     uint32_t flow = stream(st, tunnel);
     struct msg m = stage_sent(st, flow, MSG_OPEN, M_ERROR);
@@ -50,6 +50,7 @@ static void refused(struct stage *st, uint32_t tunnel, uint32_t status)
     stage_data(st, flow, (struct msg){.kind = M_BYTES, .bytes = 1});
     stage_reset(st, flow, RESET_CANCEL);
     ck_assert(stage_quiet(st));
+    return m;
 }
 
 START_TEST(spreads_streams_over_the_connections)
@@ -297,13 +298,14 @@ START_TEST(answers_with_a_fault)
                                     .target = SELF,
                                     .status = 429,
                                     .share_ppm = 1000000,
-                                    .retry_after_ns = 3 * S};
+                                    .retry_after_ns = 2 * S + 1};
     st->plan.faults = &st->fault;
     st->plan.fault_count = 1;
     stage_add(st, SELF);
     registered(st, 0, 0, false);
     st->now = S;
-    refused(st, 0, 429);
+    /* In whole seconds, as Retry-After has it. */
+    ck_assert_uint_eq(refused(st, 0, 429).c, 3 * S);
     st->now = 2 * S;
     stream(st, 0);
     stage_opened(st, CONNECTOR(0), M_TUNNEL_STREAM);

@@ -181,7 +181,7 @@ START_TEST(answers_with_a_fault)
                                     .target = SELF,
                                     .status = 429,
                                     .share_ppm = 1000000,
-                                    .retry_after_ns = 4};
+                                    .retry_after_ns = 4 * NSEC_PER_MS};
     st->plan.faults = &st->fault;
     st->plan.fault_count = 1;
     stage_add(st, SELF);
@@ -190,7 +190,7 @@ START_TEST(answers_with_a_fault)
     answered(st, flow, 1, 200);
     flow = ask(st, 2, 0);
     m = answered(st, flow, 2, 429);
-    ck_assert_uint_eq(m.e, 4);
+    ck_assert_uint_eq(m.e, 4 * NSEC_PER_MS);
     ck_assert_uint_eq(stage_counter(st, COUNTER_HTTP_429), 1);
     stage_end(st, EVENT_END);
 }

@@ -339,7 +339,7 @@ START_TEST(answers_with_a_fault)
                                     .all_instances = true,
                                     .status = 529,
                                     .share_ppm = 1000000,
-                                    .retry_after_ns = 3 * S};
+                                    .retry_after_ns = 2 * S + 1};
     st->plan.faults = &st->fault;
     st->plan.fault_count = 1;
     stage_add(st, SELF);
