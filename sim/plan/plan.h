@@ -156,7 +156,7 @@ struct plan_tunnels {
     uint32_t streams_max; /* at once on one connection */
     struct plan_backoff backoff;
     const char *domain;    /* tunnel k is t<k>.<domain>; a host is <mcp name>.t<k>.<domain> */
-    nsec_t edge_detect_ns; /* the edge's (and the connector's) ping time-out for a silent peer; 0 = never */
+    nsec_t edge_detect_ns; /* a connection silent for so long is given up, at either end; 0 = never */
     uint32_t upstream_connections_max; /* proxy to one MCP server */
 };
 

@@ -258,7 +258,9 @@ static const struct option tunnel_options[] = {
     {"domain", OPTION_STRING, PUT(struct plan_tunnels, domain), RANGE(1, 128), .fallback = "\"tunnel.test\"",
      .help = "tunnel k is t<k>.<domain>; a server's host is <mcp name>.t<k>.<domain>"},
     {"detect", OPTION_DURATION, PUT(struct plan_tunnels, edge_detect_ns), RANGE(0, HOURS(24)),
-     .fallback = "\"30s\"", .help = "a silent peer is given up after this (pings of both ends); 0s is never"},
+     .fallback = "\"30s\"",
+     .help = "a connection that is silent for so long is given up, at either end; the edge pings at half of it; "
+             "0s is never"},
     {"upstream_connections", OPTION_COUNT, PUT(struct plan_tunnels, upstream_connections_max),
      RANGE(1, 10000), .fallback = "100", .help = "connections of a proxy to one MCP server"},
     {"backoff", OPTION_TABLE, .offset = offsetof(struct plan_tunnels, backoff), .table = &backoff_table,

@@ -5,6 +5,9 @@
  * It never sees when a dial is done, only the answer to its registration or a RESET: so an unanswered one is
  * given up after dial and registration time-out together, and failed dials are the driver's word
  * (RESET_REFUSED, RESET_UNREACHABLE).
+ *
+ * It pings nobody: the edge does. The real one sets no time-out of pings on HTTP/2 and leaves a dead edge to
+ * TCP; that its connection was silent stands for that here.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +15,6 @@
 #include "sim/base/panic.h"
 #include "sim/policy/connector_set.h"
 #include "sim/record/recorder.h"
-#include "sim/world/answer_fault.h"
 #include "sim/world/relay.h"
 
 #define BYTES_REGISTER 600
@@ -25,7 +27,7 @@ struct connection {
     uint32_t ledger;
     bool registered, closing; /* closing: we have said MSG_LAST */
     bool lost_before;
-    nsec_t dialed_at, heard_at, ping_at;
+    nsec_t dialed_at, heard_at;
 };
 
 /* From the first connection lost until all are registered again. */
@@ -40,7 +42,6 @@ struct connector {
     struct connector_set *set;
     struct connection *connections;
     struct stream_relay relay;
-    struct prng faults;
     struct connector_set_waits waits; /* already counted */
     struct outage outage;
     nsec_t timer_at; /* NSEC_MAX: no timer is set */
@@ -86,7 +87,6 @@ static int connector_new(const struct env *env, struct component **ret)
 
     if (!c) return -ENOMEM;
     c->base = (struct component){.ops = &connector_ops, .env = *env};
-    c->faults = answer_fault_stream(env);
     c->outage.all_lost_at = NSEC_MAX;
     c->timer_at = c->grace_at = NSEC_MAX;
     c->connections = calloc(t->connections, sizeof *c->connections);
@@ -181,7 +181,7 @@ static void connection_ended(struct connector *c, nsec_t now, struct connection 
 static void on_registered(struct connector *c, nsec_t now, struct connection *k, const struct msg *m)
 {
     k->registered = true;
-    k->heard_at = k->ping_at = now;
+    k->heard_at = now;
     recorder_record(c->base.env.recorder, METRIC_TUNNEL_HANDSHAKE, now - k->dialed_at);
     count(c, COUNTER_HANDSHAKES, 1);
     connector_set_registered(c->set, now, (uint32_t)(k - c->connections));
@@ -248,14 +248,11 @@ static void refuse(uint32_t flow, uint32_t status, struct outbox *out)
                              .b = status == 400 ? ERROR_INVALID : ERROR_OVERLOADED});
 }
 
-static void on_stream(struct connector *c, nsec_t now, const struct event *ev, struct outbox *out)
+static void on_stream(struct connector *c, const struct event *ev, struct outbox *out)
 {
     addr_t proxy = ADDR(ROLE_PROXY, ADDR_ORDINAL(c->base.env.self));
-    const struct plan_fault *fault = answer_fault(&c->base.env, now, &c->faults);
 
-    if (fault)
-        flow_answer(out, ev->flow, answer_fault_msg(fault));
-    else if (ev->msg.kind != M_TUNNEL_STREAM)
+    if (ev->msg.kind != M_TUNNEL_STREAM)
         refuse(ev->flow, 400, out);
     else if (c->draining || !relay_begin(&c->relay, ev, (struct relay_target){.to = proxy}, out))
         refuse(ev->flow, 503, out);
@@ -272,34 +269,22 @@ static nsec_t answer_timeout(const struct plan *plan)
     return timeout ? timeout : NSEC_MAX;
 }
 
-static nsec_t ping_gap(const struct plan_tunnels *t)
-{
-    return nsec_max(t->edge_detect_ns / 2, 1);
-}
-
 static nsec_t connection_deadline(const struct connector *c, const struct connection *k)
 {
     const struct plan_tunnels *t = tunnels(c);
 
     if (!k->flow) return NSEC_MAX;
     if (!k->registered) return nsec_add(k->dialed_at, answer_timeout(c->base.env.plan));
-    if (!t->edge_detect_ns) return NSEC_MAX;
-    return nsec_min(nsec_add(k->ping_at, ping_gap(t)), nsec_add(k->heard_at, t->edge_detect_ns));
+    return t->edge_detect_ns ? nsec_add(k->heard_at, t->edge_detect_ns) : NSEC_MAX;
 }
 
+/* Gives up what was not answered in time, or was silent for too long. */
 static void connection_due(struct connector *c, nsec_t now, struct connection *k, struct outbox *out)
 {
-    const struct plan_tunnels *t = tunnels(c);
-
     if (connection_deadline(c, k) > now) return;
-    if (!k->registered || nsec_add(k->heard_at, t->edge_detect_ns) <= now) {
-        count(c, COUNTER_TIMEOUTS, 1);
-        flow_reset(out, k->flow, k->registered ? RESET_CUT : RESET_CANCEL);
-        connection_ended(c, now, k, k->registered ? LEDGER_LOST : LEDGER_FAILED, CONNECTION_OTHER, 0);
-        return;
-    }
-    k->ping_at = now;
-    if (!k->closing) flow_data(out, k->flow, (struct msg){.kind = M_PING, .bytes = BYTES_PING});
+    count(c, COUNTER_TIMEOUTS, 1);
+    flow_reset(out, k->flow, k->registered ? RESET_CUT : RESET_CANCEL);
+    connection_ended(c, now, k, k->registered ? LEDGER_LOST : LEDGER_FAILED, CONNECTION_OTHER, 0);
 }
 
 static void grace_over(struct connector *c, struct outbox *out)
@@ -386,7 +371,7 @@ static void on_msg(struct connector *c, nsec_t now, const struct event *ev, stru
         on_connection_msg(c, now, ev, out);
         go_on(c, now, out);
     } else if (ev->msg.type == MSG_OPEN) {
-        on_stream(c, now, ev, out);
+        on_stream(c, ev, out);
     } /* else: the rest of a stream that was refused */
 }
 

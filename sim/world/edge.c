@@ -1,6 +1,6 @@
 /*
  * The tunnel's outside end: connectors register their connections here, the orchestrator's streams are spread
- * over them.
+ * over them. It is the edge that pings, and so finds dead peers; connectors answer.
  *
  * Connection `b` of connector k is number k × connections + b; the connections of a tunnel, over all its
  * replicas, are then neighbours, as route wants them.
@@ -26,9 +26,10 @@
 /* Tag of a carrier: its number + 1. */
 struct carrier {
     struct list heard; /* in edge.heard, in the order of heard_at; first, so that it is found from its link */
-    uint32_t flow;     /* 0: not registered */
+    struct list pinged; /* in edge.pinged, in the order of pinged_at */
+    uint32_t flow;      /* 0: not registered */
     uint32_t incarnation;
-    nsec_t heard_at;
+    nsec_t heard_at, pinged_at;
     bool draining, closing; /* closing: we have said MSG_LAST */
 };
 
@@ -46,7 +47,7 @@ struct edge {
     uint32_t carrier_count, ring; /* ring: connections of one tunnel */
     struct route *route;
     struct stream_relay relay;
-    struct list heard;
+    struct list heard, pinged;
     struct prng faults;
     uint32_t registrations;
     nsec_t timer_at; /* NSEC_MAX: no timer is set */
@@ -79,7 +80,10 @@ static int edge_init(struct edge *e, const struct plan_tunnels *t)
     e->carriers = calloc((size_t)e->carrier_count + 1, sizeof *e->carriers);
     e->tunnels = calloc((size_t)t->count + 1, sizeof *e->tunnels);
     if (!e->carriers || !e->tunnels) return -ENOMEM;
-    for (uint32_t i = 0; i < e->carrier_count; i++) list_init(&e->carriers[i].heard);
+    for (uint32_t i = 0; i < e->carrier_count; i++) {
+        list_init(&e->carriers[i].heard);
+        list_init(&e->carriers[i].pinged);
+    }
     for (uint32_t i = 0; i < t->count; i++) e->tunnels[i].unusable_at = NSEC_MAX;
     r = route_new(&opts, &e->route);
     if (r < 0) return r;
@@ -100,6 +104,7 @@ static int edge_new(const struct env *env, struct component **ret)
     e->faults = answer_fault_stream(env);
     e->timer_at = NSEC_MAX;
     list_init(&e->heard);
+    list_init(&e->pinged);
     r = edge_init(e, t);
     if (r < 0) {
         edge_free(&e->base);
@@ -173,6 +178,7 @@ static void carrier_gone(struct edge *e, nsec_t now, struct carrier *k)
 {
     set_usable(e, now, k, false);
     list_remove(&k->heard);
+    list_remove(&k->pinged);
     k->flow = 0;
 }
 
@@ -183,10 +189,28 @@ static void heard_from(struct edge *e, nsec_t now, struct carrier *k)
     list_push_back(&e->heard, &k->heard);
 }
 
-/* Drops whoever was silent too long, and sets the timer for the next one. */
+static void pinged(struct edge *e, nsec_t now, struct carrier *k)
+{
+    k->pinged_at = now;
+    list_remove(&k->pinged);
+    list_push_back(&e->pinged, &k->pinged);
+}
+
+/* Pings twice in the time after which silence counts. */
+static void ping_all(struct edge *e, nsec_t now, nsec_t gap, struct outbox *out)
+{
+    struct carrier *k;
+
+    while ((k = list_first_entry(&e->pinged, struct carrier, pinged)) && nsec_add(k->pinged_at, gap) <= now) {
+        pinged(e, now, k);
+        if (!k->closing) flow_data(out, k->flow, (struct msg){.kind = M_PING, .bytes = BYTES_PING});
+    }
+}
+
+/* Drops whoever was silent too long, pings, and sets the timer for the next one. */
 static void watch(struct edge *e, nsec_t now, struct outbox *out)
 {
-    nsec_t detect = e->base.env.plan->tunnels.edge_detect_ns;
+    nsec_t detect = e->base.env.plan->tunnels.edge_detect_ns, gap = nsec_max(detect / 2, 1);
     struct carrier *k;
     nsec_t at;
 
@@ -197,6 +221,9 @@ static void watch(struct edge *e, nsec_t now, struct outbox *out)
         carrier_gone(e, now, k);
     }
     at = k ? nsec_add(k->heard_at, detect) : NSEC_MAX;
+    ping_all(e, now, gap, out);
+    if ((k = list_first_entry(&e->pinged, struct carrier, pinged)))
+        at = nsec_min(at, nsec_add(k->pinged_at, gap));
     if (at >= e->timer_at) return;
     e->timer_at = at;
     timer_set(out, at, 0);
@@ -229,6 +256,7 @@ static void accept_carrier(struct edge *e, nsec_t now, const struct event *ev, s
                              .a = (uint64_t)e->base.env.incarnation << 32 | ++e->registrations,
                              .b = seen});
     heard_from(e, now, k);
+    pinged(e, now, k);
     set_usable(e, now, k, true);
     watch(e, now, out);
 }
@@ -286,8 +314,6 @@ static void on_carrier_msg(struct edge *e, nsec_t now, const struct event *ev, s
         carrier_gone(e, now, k);
     } else if (ev->msg.flags & MSG_LAST) {
         on_carrier_last(e, now, k, out);
-    } else if (ev->msg.kind == M_PING && !k->closing) {
-        flow_data(out, k->flow, (struct msg){.kind = M_PONG, .bytes = BYTES_PING});
     } else if (ev->msg.kind == M_UNREGISTER) {
         k->draining = true;
         set_usable(e, now, k, false);

@@ -91,8 +91,8 @@ enum msg_kind {
     M_REGISTER, /* → a = tunnel, b = connection index, c = connector (ordinal) << 32 | incarnation; ← M_OK a =
                    connection id, or M_ERROR c = retry_after_ns */
     M_UNREGISTER, /* · connector drains: no new streams on this connection; · from the edge: it drains */
-    M_PING,
-    M_PONG, /* · liveness */
+    M_PING, /* · from the edge: is anybody there? */
+    M_PONG, /* · from the connector: yes */
 
     /* Tunnel streams: orchestrator to edge, edge to connector (via the carrier), connector to proxy. */
     M_TUNNEL_STREAM, /* → a = HOST(tunnel, mcp): ← M_OK, or M_ERROR a = 404 (no such tunnel) 502 (no
