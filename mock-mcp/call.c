@@ -210,7 +210,7 @@ void mcp_call_begin(struct post *p)
     c = call_new(p, &tool, &m);
     if (!c || !driver_accept(s->driver, s->options.self, s->options.from, NULL, &c->wire, m)) {
         if (c) call_free(c);
-        http_exchange_abort(p->x); /* as if nobody were there */
+        http_exchange_abort(p->x); /* its component has not begun yet: as if nobody were there */
         return;
     }
     c->bound = true;

@@ -133,13 +133,7 @@ static void count_answer(const struct request *r)
 
     if (r->open.kind != M_STREAM)
         recorder_record(rec, METRIC_HTTP_REQUEST, driver_now(r->c->driver) - r->begun_at);
-    if (r->status < 400) return;
-    recorder_count(rec, COUNTER_HTTP_ERRORS, 1);
-    recorder_count(rec,
-                   r->status == 429  ? COUNTER_HTTP_429
-                   : r->status < 500 ? COUNTER_HTTP_4XX
-                                     : COUNTER_HTTP_5XX,
-                   1);
+    if (r->status >= 400) recorder_count(rec, COUNTER_HTTP_ERRORS, 1);
 }
 
 /* Streams

@@ -1,16 +1,12 @@
 /* The faults of a plan in words, for charts. */
 #include "reports/human.h"
 #include "reports/texts.h"
+#include "sim/plan/fault_rules.h"
 
 #include <errno.h>
 
 static const char *const words[] = {"kill",  "cut",  "stall",  "half-open",
                                     "delay", "rate", "answer", "worker-crash"};
-
-static bool is_link_fault(const struct plan_fault *f)
-{
-    return f->kind >= FAULT_LINK_CUT && f->kind <= FAULT_LINK_RATE;
-}
 
 /* Whether the two are one event to a person: the same thing at the same time to instances of one role. */
 static bool alike(const struct plan_fault *a, const struct plan_fault *b)
@@ -27,7 +23,7 @@ static void target_words(const struct plan *plan, const struct plan_fault *f, st
     uint32_t ordinal = ADDR_ORDINAL(f->target);
 
     if (role == ROLE_NONE) return;
-    str_puts(out, is_link_fault(f) ? " at " : " ");
+    str_puts(out, fault_is_of_link(f) ? " at " : " ");
     if (f->all_instances) str_puts(out, "every ");
     str_puts(out, role_name(role));
     if (f->all_instances || plan_instances(plan, role) <= 1) return;
@@ -45,7 +41,7 @@ static void fault_words(const struct plan *plan, const struct plan_fault *f, uin
         human_share(out, f->share_ppm);
         str_puts(out, " at");
     }
-    if (is_link_fault(f)) str_appendf(out, " %s", link_name(f->link));
+    if (fault_is_of_link(f)) str_appendf(out, " %s", link_name(f->link));
     target_words(plan, f, out);
     if (count > 1) str_appendf(out, " and %u more", (unsigned)(count - 1));
     if (f->kind == FAULT_LINK_DELAY) {
@@ -58,6 +54,9 @@ static void fault_words(const struct plan *plan, const struct plan_fault *f, uin
         str_puts(out, "/s");
     } else if (f->kind == FAULT_WORKER_CRASH) {
         str_appendf(out, ", %u workers", (unsigned)f->count);
+        if (!f->delay_ns) return;
+        str_puts(out, " after ");
+        human_duration(out, f->delay_ns);
     }
 }
 

@@ -54,10 +54,7 @@ static void fail(struct role_process *r, const char *what)
 
 static bool keeps_journal(const struct role_process *r)
 {
-    const struct process *p = r->child->process;
-
-    return r->run->plan->orchestrator.durable && p->component_count &&
-           ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
+    return process_keeps_state(r->run->plan, r->child->process);
 }
 
 static void on_turn(void *user, nsec_t now, const struct event *events, size_t count)
@@ -260,15 +257,20 @@ static void on_crash(void *user, addr_t component)
 
     if (r->flight) flight_crashed(r->flight, driver_now(r->driver), component);
     driver_crash(r->driver, component);
+    role_surfaces_close(r->surfaces, component);
 }
 
 static void on_start(void *user, addr_t component, uint32_t incarnation)
 {
     struct role_process *r = user;
+    struct str error = STR_INIT(1024);
 
     if (driver_add(r->driver, component, r->child->recorder, incarnation) < 0)
         fail(r, "a component cannot be started again");
+    else if (role_surfaces_open(r->surfaces, component, &error) < 0)
+        fail(r, str_len(&error) ? str_text(&error) : "a component cannot listen again");
     if (r->flight) flight_added(r->flight, component, incarnation);
+    str_deinit(&error);
 }
 
 static void on_end(void *user)

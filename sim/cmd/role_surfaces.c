@@ -32,8 +32,7 @@ struct role_surfaces {
     const struct child *child;
     struct driver *driver;
     struct str *error;
-    struct mcp_server **mcp_servers;
-    size_t mcp_server_count;
+    struct mcp_server **mcp_servers; /* by ordinal; NULL: elsewhere, or down */
     struct api_server *api_server;
     struct api_client *api_client;
     struct tunnel_edge *edge;
@@ -71,8 +70,7 @@ static int open_mcp(struct role_surfaces *s, addr_t self)
 
     if (s->run->plan->orchestrator.mcp_direct) o.from = ADDR(ROLE_ORCHESTRATOR, 0);
     layout_address(s->run->layout, self, PORT_MCP, listen);
-    r = mcp_server_new(s->driver, &o, &s->mcp_servers[s->mcp_server_count]);
-    if (r == 0) s->mcp_server_count++;
+    r = mcp_server_new(s->driver, &o, &s->mcp_servers[ADDR_ORDINAL(self)]);
     return told(s, r, listen, NULL);
 }
 
@@ -267,12 +265,39 @@ static int open_shared(struct role_surfaces *s)
 {
     int r = 0;
 
-    s->mcp_servers = calloc(s->child->process->component_count + 1, sizeof *s->mcp_servers);
+    s->mcp_servers = calloc((size_t)s->run->plan->mcp_count + 1, sizeof *s->mcp_servers);
     if (!s->mcp_servers) return -ENOMEM;
     if (r == 0 && hosts(s, ROLE_CONNECTOR)) r = open_connectors(s);
     if (r == 0 && hosts(s, ROLE_PROXY)) r = tunnel_proxy_new(s->driver, &s->proxy);
     if (r == 0 && (hosts(s, ROLE_CLIENT) || hosts(s, ROLE_RUNNER))) r = open_api_client(s);
     if (r == 0 && hosts(s, ROLE_RUNNER)) r = open_disk(s);
+    return r;
+}
+
+/* Of those that can be killed while their process lives; the others dial only. */
+static bool listens_again(addr_t component)
+{
+    return ADDR_ROLE(component) == ROLE_MCP || ADDR_ROLE(component) == ROLE_PROXY;
+}
+
+void role_surfaces_close(struct role_surfaces *s, addr_t component)
+{
+    uint32_t ordinal = ADDR_ORDINAL(component);
+
+    if (ADDR_ROLE(component) == ROLE_PROXY) tunnel_proxy_remove(s->proxy, ordinal);
+    if (ADDR_ROLE(component) != ROLE_MCP) return;
+    mcp_server_free(s->mcp_servers[ordinal]);
+    s->mcp_servers[ordinal] = NULL;
+}
+
+int role_surfaces_open(struct role_surfaces *s, addr_t component, struct str *error)
+{
+    int r;
+
+    if (!listens_again(component)) return 0;
+    s->error = error;
+    r = open_component(s, component);
+    s->error = NULL;
     return r;
 }
 
@@ -287,7 +312,8 @@ int role_surfaces_new(const struct live_run *run, const struct child *child, str
     if (hosts(s, ROLE_CLIENT)) resources_wake_promptly();
     r = open_shared(s);
     for (size_t i = 0; r == 0 && i < child->process->component_count; i++)
-        r = open_component(s, child->process->components[i]);
+        if (!child->down[i] || !listens_again(child->process->components[i]))
+            r = open_component(s, child->process->components[i]);
     *ret = s; /* also on failure: the caller frees it after the driver */
     return r;
 }
@@ -295,7 +321,8 @@ int role_surfaces_new(const struct live_run *run, const struct child *child, str
 void role_surfaces_free(struct role_surfaces *s)
 {
     if (!s) return;
-    for (size_t i = 0; i < s->mcp_server_count; i++) mcp_server_free(s->mcp_servers[i]);
+    for (uint32_t i = 0; s->mcp_servers && i < s->run->plan->mcp_count; i++)
+        mcp_server_free(s->mcp_servers[i]);
     free(s->mcp_servers);
     api_server_free(s->api_server);
     api_client_free(s->api_client);

@@ -467,11 +467,25 @@ int driver_recover(struct driver *d, addr_t self)
     return 0;
 }
 
+/* Flows that were to be opened to it in the next turn. Their OPENs stay, and are counted as cut off. */
+static void drop_arrivals(struct driver *d, addr_t self)
+{
+    for (size_t i = d->inbox_done; i < d->inbox.len; i++) {
+        const struct arrival *a = &d->inbox.items[i];
+        struct wire *w = a->accept && a->event.self == self ? wire_get(d, a->wire) : NULL;
+
+        if (!w) continue;
+        wire_reset(w, RESET_CUT);
+        wire_over(d, w);
+    }
+}
+
 void driver_crash(struct driver *d, addr_t self)
 {
     struct event ev = {.type = EVENT_CRASH, .self = self};
 
     if (!world_has(d->world, self)) return;
+    drop_arrivals(d, self);
     d->effects.count = 0;
     world_handle(d->world, driver_now(d), &ev, &d->effects);
     world_remove(d->world, self);

@@ -85,7 +85,8 @@ int driver_add(struct driver *d, addr_t self, struct recorder *recorder, uint32_
 int driver_attach(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation);
 int driver_recover(struct driver *d, addr_t self);
 
-/* An in-process kill: the component hears EVENT_CRASH and is gone; its wires are told RESET then `over`. */
+/* An in-process kill: the component hears EVENT_CRASH and is gone; its wires are told RESET then `over`, also
+ * those whose OPEN it has not seen. No wire of it is left. */
 void driver_crash(struct driver *d, addr_t self);
 
 /* Queues an event of this type (EVENT_DRAIN, EVENT_END) for every component here. */

@@ -9,6 +9,7 @@
 
 #include "sim/base/list.h"
 #include "sim/live/tcp.h"
+#include "sim/plan/fault_rules.h"
 
 enum what { WHAT_BYTES, WHAT_EOF, WHAT_END, WHAT_RESET };
 
@@ -81,8 +82,7 @@ static void timer_at(const struct relay *r, struct event *timer, nsec_t at)
 
 static bool concerns(const struct relay *r, const struct plan_fault *f)
 {
-    return f->link == r->opts.link &&
-           (f->all_instances || f->target == 0 || f->target == r->opts.from || f->target == r->opts.to);
+    return fault_is_of_link(f) && f->link == r->opts.link && fault_concerns(f, r->opts.from, r->opts.to);
 }
 
 static const struct plan_fault *fault_now(const struct relay *r, enum fault_kind kind, nsec_t now)
@@ -90,7 +90,7 @@ static const struct plan_fault *fault_now(const struct relay *r, enum fault_kind
     for (uint32_t i = 0; r->started && i < r->opts.plan->fault_count; i++) {
         const struct plan_fault *f = &r->opts.plan->faults[i];
 
-        if (f->kind == kind && concerns(r, f) && now >= f->at_ns && now - f->at_ns < f->for_ns) return f;
+        if (f->kind == kind && concerns(r, f) && fault_in_force(f, now)) return f;
     }
     return NULL;
 }

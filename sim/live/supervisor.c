@@ -17,6 +17,7 @@
 
 #include "sim/base/panic.h"
 #include "sim/base/vec.h"
+#include "sim/plan/fault_rules.h"
 #include "sim/record/recorder.h"
 #include "sim/world/limits.h"
 
@@ -195,12 +196,9 @@ static void child_start(struct supervisor *s, struct running *c)
     c->state = CHILD_STARTING;
 }
 
-static bool keeps_state(const struct supervisor *s, const struct running *c)
+bool process_keeps_state(const struct plan *plan, const struct process *p)
 {
-    const struct process *p = process_of(s, c);
-
-    return p->component_count && s->opts->plan->orchestrator.durable &&
-           ADDR_ROLE(p->components[0]) == ROLE_ORCHESTRATOR;
+    return p->component_count && plan_keeps_state(plan, p->components[0]);
 }
 
 /* What a dead incarnation left open is lost, or waits for its successor. */
@@ -208,7 +206,7 @@ static void sweep(struct supervisor *s, struct running *c)
 {
     struct ledger *l = recorder_ledger_mutable(c->recorder);
 
-    if (keeps_state(s, c)) {
+    if (process_keeps_state(s->opts->plan, process_of(s, c))) {
         c->operations += ledger_operations(l);
         if (vec_push(&s->estates, (struct estate){(size_t)(c - s->children), c->recorder}) < 0)
             fail(s, -ENOMEM, "out of memory for what %s left open", process_of(s, c)->name);
@@ -398,25 +396,6 @@ static void await_all(struct supervisor *s, enum child_state state, const char *
 /* Faults
  * ------------------------------------------------------------------------------------------------------- */
 
-static bool fault_hits(const struct plan_fault *f, addr_t component)
-{
-    return f->all_instances ? ADDR_ROLE(f->target) == ADDR_ROLE(component) : f->target == component;
-}
-
-/* Whether a kill is in force at this moment. */
-static bool is_killed(const struct supervisor *s, addr_t component, nsec_t at)
-{
-    const struct plan *plan = s->opts->plan;
-
-    for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= at; i++) {
-        const struct plan_fault *f = &plan->faults[i];
-
-        if (f->kind != FAULT_KILL || !fault_hits(f, component)) continue;
-        if (!f->for_ns || at - f->at_ns < f->for_ns) return true;
-    }
-    return false;
-}
-
 /* Whether one of the kills that begin or end at the moment of the next action concerns the component. */
 static bool is_concerned(const struct supervisor *s, addr_t component)
 {
@@ -449,7 +428,7 @@ static void play(struct supervisor *s, struct running *c, nsec_t at)
 
     for (size_t i = 0; i < p->component_count; i++) {
         if (is_concerned(s, p->components[i])) {
-            bool down = is_killed(s, p->components[i], at);
+            bool down = plan_is_killed(s->opts->plan, p->components[i], at);
 
             if (c->down[i] && !down) recorder_count(s->own, COUNTER_ROLE_RESTARTS, 1);
             c->down[i] = down;

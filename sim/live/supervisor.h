@@ -20,6 +20,9 @@
 
 struct recorder;
 
+/* Whether a process comes back, after a kill, with what it had: it keeps a journal. */
+bool process_keeps_state(const struct plan *plan, const struct process *p);
+
 /* What a child knows from its supervisor. */
 struct child {
     const struct process *process;

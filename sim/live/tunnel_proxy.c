@@ -479,6 +479,13 @@ int tunnel_proxy_add(struct tunnel_proxy *p, uint32_t ordinal, const struct tunn
     return 0;
 }
 
+void tunnel_proxy_remove(struct tunnel_proxy *p, uint32_t ordinal)
+{
+    ASSERT(ordinal < p->instance_count);
+    instance_free(p->instances[ordinal]);
+    p->instances[ordinal] = NULL;
+}
+
 int tunnel_proxy_port(const struct tunnel_proxy *p, uint32_t ordinal)
 {
     ASSERT(ordinal < p->instance_count && p->instances[ordinal]);

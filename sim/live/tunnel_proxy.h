@@ -40,6 +40,10 @@ int tunnel_proxy_new(struct driver *d, struct tunnel_proxy **ret_proxy);
 int tunnel_proxy_add(struct tunnel_proxy *p, uint32_t ordinal, const struct tunnel_proxy_options *o,
                      char ret_why[TLS_WHY_MAX]);
 
+/* Closes the listener of one that was added and cuts its connections; it may be added again. After
+ * driver_crash(): none of its flows is left. */
+void tunnel_proxy_remove(struct tunnel_proxy *p, uint32_t ordinal);
+
 /* The port of one that was added. */
 int tunnel_proxy_port(const struct tunnel_proxy *p, uint32_t ordinal);
 

@@ -6,6 +6,7 @@
 
 #include "sim/base/str.h"
 #include "sim/plan/context.h"
+#include "sim/plan/fault_rules.h"
 #include "sim/plan/units.h"
 
 enum { FAULTS_MAX = 100000 };
@@ -190,11 +191,6 @@ static int machine_target(struct context *c, const struct plan *plan, const stru
     return fail_target(c, draft->target, "cannot be hit by this kind", allowed);
 }
 
-static bool is_link_fault(enum fault_kind kind)
-{
-    return kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH;
-}
-
 struct faults {
     struct plan_fault *items;
     uint64_t count;
@@ -248,8 +244,8 @@ static int fault_add(struct context *c, const struct plan *plan, const struct fa
     int r = fault_check(c, plan, &draft->fault);
 
     if (r != 0) return r;
-    r = is_link_fault(draft->fault.kind) ? link_target(c, plan, draft, &target)
-                                         : machine_target(c, plan, draft, &target);
+    r = fault_is_of_link(&draft->fault) ? link_target(c, plan, draft, &target)
+                                        : machine_target(c, plan, draft, &target);
     if (r == 0) put_target(faults, &draft->fault, &target);
     return r;
 }

@@ -250,7 +250,8 @@ static const struct {
     [FAULT_ANSWER] = {"answer", BIT(KEY_TARGET) | BIT(KEY_FOR) | BIT(KEY_STATUS),
                       BIT(KEY_TARGET) | BIT(KEY_FOR) | BIT(KEY_STATUS) | BIT(KEY_SHARE) |
                           BIT(KEY_RETRY_AFTER)},
-    [FAULT_WORKER_CRASH] = {"worker-crash", BIT(KEY_TARGET), BIT(KEY_TARGET) | BIT(KEY_COUNT)},
+    [FAULT_WORKER_CRASH] = {"worker-crash", BIT(KEY_TARGET),
+                            BIT(KEY_TARGET) | BIT(KEY_COUNT) | BIT(KEY_DELAY)},
 };
 
 int fault_finish(struct context *c, json_t *in, void *element)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "sim/plan/arena.h"
+#include "sim/plan/fault_rules.h"
 #include "sim/plan/plan.h"
 
 static const char *const role_names[ROLE_COUNT] = {
@@ -84,10 +85,7 @@ int plan_link_between(enum role from, enum role to, enum link_id *ret_link, bool
 static bool has_link_fault(const struct plan *plan, enum link_id link)
 {
     for (uint32_t i = 0; i < plan->fault_count; i++) {
-        enum fault_kind kind = plan->faults[i].kind;
-        bool of_links = kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH;
-
-        if (of_links && plan->faults[i].link == link) return true;
+        if (fault_is_of_link(&plan->faults[i]) && plan->faults[i].link == link) return true;
     }
     return false;
 }
@@ -110,30 +108,4 @@ const struct plan_runner *plan_runner_of(const struct plan *plan, uint32_t ordin
         ordinal -= plan->runners[i].instances;
     }
     return NULL;
-}
-
-static bool fault_hits(const struct plan_fault *fault, addr_t target)
-{
-    if (fault->all_instances) return ADDR_ROLE(fault->target) == ADDR_ROLE(target);
-    return fault->target == target;
-}
-
-static bool fault_in_force(const struct plan_fault *fault, nsec_t now)
-{
-    if (now < fault->at_ns) return false;
-    return fault->for_ns == 0 || now - fault->at_ns < fault->for_ns;
-}
-
-const struct plan_fault *plan_answer_fault(const struct plan *plan, addr_t target, nsec_t now)
-{
-    const struct plan_fault *found = NULL;
-
-    /* Sorted by start: of two that overlap the later one counts. */
-    for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= now; i++) {
-        const struct plan_fault *fault = &plan->faults[i];
-
-        if (fault->kind == FAULT_ANSWER && fault_in_force(fault, now) && fault_hits(fault, target))
-            found = fault;
-    }
-    return found;
 }

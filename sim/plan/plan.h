@@ -246,7 +246,8 @@ enum fault_kind {
     FAULT_LINK_DELAY,     /* `delay_ns` more, one way, for `for_ns` */
     FAULT_LINK_RATE,      /* `bytes_per_second` for `for_ns` */
     FAULT_ANSWER, /* target answers `share_ppm` of requests with `status` (and retry-after) for `for_ns` */
-    FAULT_WORKER_CRASH, /* the next `count` workers of the runner that acknowledge an item vanish */
+    FAULT_WORKER_CRASH, /* the next `count` workers of the runner that acknowledge an item vanish, `delay_ns`
+                           later */
 };
 
 struct plan_fault {
@@ -349,7 +350,3 @@ bool plan_link_relayed(const struct plan *plan, enum link_id link);
 
 /* The pool that runner component `ordinal` belongs to. */
 const struct plan_runner *plan_runner_of(const struct plan *plan, uint32_t ordinal, uint32_t *ret_pool);
-
-/* The FAULT_ANSWER in force for `target` at `now`, or NULL: a pure function of time, the same in every
- * process. */
-const struct plan_fault *plan_answer_fault(const struct plan *plan, addr_t target, nsec_t now);

@@ -475,7 +475,8 @@ static const struct option fault_options[] = {
      .help = "cut, stall, half-open, delay, rate: which link; `target` narrows it to an instance of its "
              "first-named role"},
     {"delay", OPTION_DURATION, PUT(struct fault_draft, fault.delay_ns), RANGE(1, HOURS(1)),
-     .fallback = OPTION_ABSENT, .help = "delay: so much more, one way"},
+     .fallback = OPTION_ABSENT,
+     .help = "delay: so much more, one way; worker-crash: so long after; without it at once"},
     {"rate", OPTION_BANDWIDTH, PUT(struct fault_draft, fault.bytes_per_second), RANGE(1, INT64_MAX),
      .fallback = OPTION_ABSENT, .help = "rate: bandwidth meanwhile"},
     {"status", OPTION_COUNT, PUT(struct fault_draft, fault.status), RANGE(400, 599),

@@ -165,6 +165,14 @@ void recorder_record(struct recorder *r, enum metric metric, nsec_t value_ns)
     if (is_on(r)) histogram_record(&r->histograms[metric], value_ns);
 }
 
+void recorder_count_status(struct recorder *r, uint64_t status)
+{
+    if (status == 429)
+        recorder_count(r, COUNTER_HTTP_429, 1);
+    else if (status >= 400)
+        recorder_count(r, status < 500 ? COUNTER_HTTP_4XX : COUNTER_HTTP_5XX, 1);
+}
+
 void recorder_count(struct recorder *r, enum counter counter, uint64_t n)
 {
     ASSERT(counter < COUNTER_COUNT);

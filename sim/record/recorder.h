@@ -70,6 +70,8 @@ void recorder_record(struct recorder *r, enum metric metric, nsec_t value_ns);
 
 /* Adds to a counter. NULL: does nothing. */
 void recorder_count(struct recorder *r, enum counter counter, uint64_t n);
+/* Counts an answer by its HTTP status: 429, another 4xx, 5xx. Below 400 it is none of them. */
+void recorder_count_status(struct recorder *r, uint64_t status);
 
 /* Adds to a flow count; see flowcount_add(). NULL: does nothing. */
 void recorder_flow(struct recorder *r, uint32_t kind, enum flow_fate fate, uint64_t n);

@@ -5,6 +5,7 @@
 
 #include "sim/base/panic.h"
 #include "sim/base/slab.h"
+#include "sim/plan/fault_rules.h"
 #include "sim/record/recorder.h"
 #include "sim/virtual/calendar.h"
 #include "sim/virtual/network.h"
@@ -560,11 +561,6 @@ static void on_timer(struct engine *e, uint32_t id)
 /* Faults
  * ----------------------------------------------------------------------------------------------------- */
 
-static bool keeps_state(const struct engine *e, addr_t self)
-{
-    return ADDR_ROLE(self) == ROLE_ORCHESTRATOR && e->plan->orchestrator.durable;
-}
-
 static void crash(struct engine *e, addr_t self)
 {
     struct event ev = {.type = EVENT_CRASH, .self = self};
@@ -573,7 +569,7 @@ static void crash(struct engine *e, addr_t self)
     if (!is_up(e, self)) return;
     e->crashing = true;
     /* A durable component dies without a word to its ledger: what it keeps goes on when it is back. */
-    if (keeps_state(e, self)) {
+    if (plan_keeps_state(e->plan, self)) {
         s->down = true;
         world_drop_flows(e->world, self);
     } else {
@@ -624,28 +620,17 @@ static void cut_link(struct engine *e, const struct plan_fault *f)
 
         if (plan_link_between(ADDR_ROLE(v.owner), ADDR_ROLE(v.peer), &id, &dials) < 0 || id != f->link)
             continue;
-        if (!network_fault_concerns(f, v.owner, v.peer)) continue;
+        if (!fault_concerns(f, v.owner, v.peer)) continue;
         flow_of(e, flow)->flags |= END_CUT;
         if (!v.over) tell(e, flow, e->now, reset_msg(RESET_CUT));
     }
     network_forget_link(e->network, f);
 }
 
-/* Whether another kill keeps it down. */
-static bool is_killed(const struct engine *e, addr_t self)
-{
-    for (uint32_t i = 0; i < e->plan->fault_count && e->plan->faults[i].at_ns <= e->now; i++) {
-        const struct plan_fault *f = &e->plan->faults[i];
-
-        if (f->kind != FAULT_KILL || (f->for_ns && e->now - f->at_ns >= f->for_ns)) continue;
-        if (f->target == self || (f->all_instances && ADDR_ROLE(f->target) == ADDR_ROLE(self))) return true;
-    }
-    return false;
-}
-
+/* Unless another kill keeps it down. */
 static void start_if_down(struct engine *e, addr_t self)
 {
-    if (!is_up(e, self) && !is_killed(e, self)) start(e, self);
+    if (!is_up(e, self) && !plan_is_killed(e->plan, self, e->now)) start(e, self);
 }
 
 static void on_fault(struct engine *e, uint32_t index, bool begin)

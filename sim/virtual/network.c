@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "sim/base/panic.h"
+#include "sim/plan/fault_rules.h"
 
 struct network {
     const struct plan *plan;
@@ -100,9 +101,7 @@ static void links_init(struct network *n)
         }
     }
     for (uint32_t i = 0; i < n->plan->fault_count; i++) {
-        enum fault_kind kind = n->plan->faults[i].kind;
-        if (kind != FAULT_KILL && kind != FAULT_ANSWER && kind != FAULT_WORKER_CRASH)
-            link_is_faulty(n, n->plan->faults[i].link);
+        if (fault_is_of_link(&n->plan->faults[i])) link_is_faulty(n, n->plan->faults[i].link);
     }
 }
 
@@ -188,11 +187,6 @@ nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost)
     return core_busy(h->core_free_at, cores, nsec_add(start, cost));
 }
 
-bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
-{
-    return f->all_instances || f->target == 0 || f->target == a || f->target == b;
-}
-
 static const struct plan_fault *find_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
                                            nsec_t now)
 {
@@ -201,8 +195,7 @@ static const struct plan_fault *find_fault(const struct network *n, enum fault_k
     for (uint32_t i = 0; i < n->plan->fault_count; i++) {
         const struct plan_fault *f = &n->plan->faults[i];
 
-        if (f->kind != kind || f->link != id || now < f->at_ns || now - f->at_ns >= f->for_ns) continue;
-        if (network_fault_concerns(f, a, b)) return f;
+        if (f->kind == kind && f->link == id && fault_in_force(f, now) && fault_concerns(f, a, b)) return f;
     }
     return NULL;
 }
@@ -358,7 +351,7 @@ static bool component_concerned(const void *component, addr_t a, addr_t b)
 
 static bool fault_concerned(const void *fault, addr_t a, addr_t b)
 {
-    return network_fault_concerns(fault, a, b);
+    return fault_concerns(fault, a, b);
 }
 
 void network_forget_link(struct network *n, const struct plan_fault *fault)

@@ -55,5 +55,3 @@ const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b
 /* The link fault of this kind in force between the two, or NULL. */
 const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
                                        nsec_t now);
-/* Whether a link fault concerns traffic between the two. */
-bool network_fault_concerns(const struct plan_fault *f, addr_t a, addr_t b);

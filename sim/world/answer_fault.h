@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "sim/base/prng.h"
+#include "sim/plan/fault_rules.h"
 #include "sim/world/component.h"
 
 /* The fault that this request to `env`'s component meets at `now`, or NULL. Draws from `p` only while a fault

@@ -107,6 +107,7 @@ static void on_message(struct client *c, nsec_t now, const struct event *ev, str
     struct session *s = slab_get(&c->sessions, ev->tag);
 
     if (s && !ev->from) {
+        if (ev->msg.kind == M_ERROR) recorder_count_status(client_recorder(c), ev->msg.a);
         client_session_message(c, ev->tag, s, now, ev, out);
         return;
     }

@@ -20,14 +20,14 @@ enum event_type {
     EVENT_MSG,       /* a message arrived on a flow */
     EVENT_TIMER,     /* a timer that was set; token as given. Timers cannot be cancelled: check the token's
                         generation */
-    EVENT_RECOVERED, /* instead of START, for what is durable: the process died and its state came back; every
-                        flow and every timer is gone (no RESETs follow): drop the flows, set the timers again
-                      */
+    EVENT_RECOVERED, /* instead of START, for what is durable: the process died, without a word, and its state
+                        came back; every flow and every timer is gone (no RESETs follow): drop the flows, set
+                        the timers again */
     EVENT_DRAIN,     /* stop in order: take nothing new, finish or end what is there (SIGTERM) */
     EVENT_END,       /* the run is over: end what is still open in the ledger as in flight; the last event */
     EVENT_CRASH, /* the component dies now (only where memory survives it: virtual time, or one of several in
-                    a process): end what dies with it in the ledger as lost; the last event, or
-                    EVENT_RECOVERED follows when it is durable. Effects are ignored */
+                    a process), with all it has: end that in the ledger as lost; the last event. What is
+                    durable hears EVENT_RECOVERED later instead. Effects are ignored */
 };
 
 struct event {

@@ -7,6 +7,7 @@
 
 #include "sim/base/panic.h"
 #include "sim/base/slab.h"
+#include "sim/plan/fault_rules.h"
 #include "sim/policy/mcp_service.h"
 #include "sim/record/recorder.h"
 #include "sim/world/component.h"
@@ -82,10 +83,7 @@ static void answer(struct mcp *s, nsec_t now, uint32_t flow, const struct mcp_re
     uint64_t bytes =
         BYTES_RESULT + (a.chars < UINT32_MAX - BYTES_RESULT ? a.chars : UINT32_MAX - BYTES_RESULT);
 
-    if (a.status == 429)
-        count(s, COUNTER_HTTP_429);
-    else if (a.status >= 400)
-        count(s, a.status >= 500 ? COUNTER_HTTP_5XX : COUNTER_HTTP_4XX);
+    recorder_count_status(s->base.env.recorder, a.status);
     recorder_mark(s->base.env.recorder, request->call_id, MARK_UPSTREAM_OUT, now);
     flow_send_whole(out, flow, true,
                     (struct msg){.kind = M_MCP_RESULT,

@@ -230,12 +230,7 @@ static void orchestrator_handle(struct component *component, nsec_t now, const s
     case EVENT_TIMER: on_timer(o, &x, ev->token); break;
     case EVENT_RECOVERED: recover(o, &x); break;
     case EVENT_END: end_all(o, LEDGER_IN_FLIGHT); break;
-    case EVENT_CRASH:
-        if (o->options->durable)
-            drop_volatile(o, LEDGER_LOST);
-        else
-            end_all(o, LEDGER_LOST);
-        break;
+    case EVENT_CRASH: end_all(o, LEDGER_LOST); break;
     }
 }
 

@@ -183,7 +183,7 @@ static void finish(struct proxy *p, nsec_t now, struct stream *s, struct outbox 
 static void answer_error(struct proxy *p, nsec_t now, struct stream *s, uint32_t status,
                          nsec_t retry_after_ns, struct outbox *out)
 {
-    count(p, status == 429 ? COUNTER_HTTP_429 : status < 500 ? COUNTER_HTTP_4XX : COUNTER_HTTP_5XX);
+    recorder_count_status(p->base.env.recorder, status);
     flow_data(out, s->flow,
               (struct msg){.kind = M_MCP_RESULT,
                            .bytes = BYTES_RESULT,

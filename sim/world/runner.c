@@ -134,6 +134,7 @@ static void on_message(struct runner *r, nsec_t now, const struct event *ev, str
         if (ev->msg.type != MSG_RESET) flow_reset(out, ev->flow, RESET_PROTOCOL);
         return;
     }
+    if (ev->msg.kind == M_ERROR) recorder_count_status(runner_recorder(r), ev->msg.a);
     if (TAG_KIND(ev->tag) == TAG_CALL) {
         struct call *c = slab_get(&r->calls, ev->tag);
 

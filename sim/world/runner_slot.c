@@ -1,5 +1,6 @@
 /* A worker's own requests and their answers. */
 #include "sim/base/panic.h"
+#include "sim/plan/fault_rules.h"
 #include "sim/world/request.h"
 #include "sim/world/runner.h"
 
@@ -148,9 +149,8 @@ static void crash_by_fault(struct runner *r, struct slot *s, nsec_t now)
 
     for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= now; i++) {
         const struct plan_fault *f = &plan->faults[i];
-        bool hit = f->all_instances ? ADDR_ROLE(f->target) == ADDR_ROLE(self) : f->target == self;
 
-        if (f->kind != FAULT_WORKER_CRASH || !hit || r->crashes_left[i] == 0) continue;
+        if (f->kind != FAULT_WORKER_CRASH || !fault_hits(f, self) || r->crashes_left[i] == 0) continue;
         r->crashes_left[i]--;
         worker_crash(&s->worker, nsec_add(now, f->delay_ns));
         return;

@@ -1,18 +1,19 @@
 // Everything that breaks, live, against the virtual run of the same scenario and seed: what is lost, failed or made again
 // is the same but for what was on its way at that moment; the books balance; every log replays; nothing is left behind.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { folder, live, readResult, run, sets, went } from './support.mjs';
 
 const SCENARIO = fileURLToPath(new URL('faults.json', import.meta.url));
-/* Whatever else the machine does makes a live run later, and what is on its way when something breaks another: one run in
-   so many must agree with the model. The books must balance in each. */
-const TRIES = 3;
+/* A live run that says itself that its load came late has measured the machine: it is made again, so many times at most.
+   Nothing else is a reason to try again. */
+const LATE_RUNS_MAX = 3;
+/* A run mostly waits. Each has a folder, an address and processes of its own. */
+const CONCURRENCY = 5;
 
 /* No session arrives at the moments at which something breaks. */
 const kill = (target, at = '1900ms', length = '500ms') => ({ kind: 'kill', at, ...(length ? { for: length } : {}), target });
@@ -22,43 +23,59 @@ const answer = (target, status, more = {}) => ({ kind: 'answer', at: '900ms', fo
 function checkBooks(result) {
   assert.equal(result.ledger.verdict, 'balanced');
   assert.equal(result.flows_balanced, true, JSON.stringify(result.flows));
-  assert.deepEqual(result.invalid_reasons, []);
   assert.equal(result.metrics['session.total'].count, result.ledger.accounts.session.completed);
   assert.equal(result.counters.hash_mismatches ?? 0, 0);
   assert.equal(result.counters.protocol_violations ?? 0, 0);
 }
 
 const FIELDS = ['opened', 'completed', 'failed', 'shed', 'lost', 'in_flight'];
-// How far a live run may be from its model: exactly the same sessions, turns and calls, unless a case says otherwise.
-// Attempts that were on their way, and what hangs on them, differ by a few.
-const CLOSE = { session: 0, turn: 0, call: 0, attempt: 4, result: 3, connection: 1, stream: 12, work: 0 };
+const vain = (model) => model.ledger.accounts.attempt.failed + model.ledger.accounts.attempt.lost;
+
+// How far a live run may be from its model, by account: a number for all of its fields, or one by field. Sessions, turns,
+// calls and work are the same, one by one, unless a case says otherwise and why.
+function rooms(model) {
+  /* Who is refused asks again after 100 to 500 ms, and a live run is later by what the machine takes: it may have been one
+     more or one fewer of those that were on their way at that moment, and of two that were made in vain for one call
+     there may be three. What was made in the end is the same. */
+  const again = 4 + Math.ceil(vain(model) / 2);
+  return {
+    session: 0, turn: 0, call: 0, work: 0,
+    attempt: { opened: again, failed: again, lost: again },
+    /* Results that were on their way are posted again. */
+    result: { opened: 3, failed: 3, lost: 3 },
+    /* A dial that came just before its peer was there again is made once more, by each of the eight. */
+    connection: { opened: 8, failed: 8 },
+    /* Each attempt takes a tunnel stream from the pool, or opens one. */
+    stream: 8 + again,
+  };
+}
+
+const roomOf = (room, field) => (typeof room === 'number' ? room : room[field] ?? 0);
 
 function differences(real, model, close) {
   const found = [];
-  for (const [account, room] of Object.entries({ ...CLOSE, ...close })) {
+  for (const [account, room] of Object.entries({ ...rooms(model), ...close })) {
     for (const field of FIELDS) {
       const [a, b] = [real, model].map((r) => r.ledger.accounts[account][field]);
-      if (Math.abs(a - b) > room) found.push(`${account}.${field}: ${a} live, ${b} virtual`);
+      if (Math.abs(a - b) > roomOf(room, field)) found.push(`${account}.${field}: ${a} live, ${b} virtual`);
     }
   }
-  for (const counter of ['role_restarts']) {
-    const [a, b] = [real, model].map((r) => r.counters[counter] ?? 0);
-    if (a !== b) found.push(`${counter}: ${a} live, ${b} virtual`);
-  }
+  const [a, b] = [real, model].map((r) => r.counters.role_restarts ?? 0);
+  if (a !== b) found.push(`role_restarts: ${a} live, ${b} virtual`);
   return found;
 }
 
-async function runLive(dir, args, code) {
-  const out = `live-${readdirSync(dir).length}`;
-  const { ended, witness, watched } = live(dir, [...args, '--out', out, '--flight', `${out}-flight`]);
-  went(await ended, code);
-  await watched;
+const cameLate = (result) => result.invalid_reasons.length > 0 && result.invalid_reasons.every((r) => /schedule\.lag/.test(r));
+
+// A live run with all that holds for each, late or not. `name` is its own in `dir`.
+async function runLive(dir, name, args) {
+  const { watched, witness } = live(dir, [...args, '--out', name, '--flight', `${name}-flight`]);
+  const ended = await watched;
   await witness.nothingIsLeft();
-  const result = readResult(join(dir, out), 'default');
+  const result = readResult(join(dir, name), 'default');
   checkBooks(result);
-  const replayed = await run(['replay', `${out}-flight`], { cwd: dir });
-  went(replayed, 0);
-  return { result, logs: readdirSync(join(dir, `${out}-flight`)) };
+  went(await run(['replay', `${name}-flight`], { cwd: dir }), 0);
+  return { ended, result, logs: readdirSync(join(dir, `${name}-flight`)) };
 }
 
 // Runs the scenario with these faults on both clocks and compares.
@@ -69,23 +86,28 @@ async function both(t, faults, { set = {}, close = {}, code = 0, check = () => {
   const model = readResult(join(dir, 'virtual'), 'default');
   checkBooks(model);
   check(model, 'virtual');
-  for (let left = TRIES; ; left--) {
-    const real = await runLive(dir, args, code);
-    for (const log of logs) assert.ok(real.logs.includes(log), `${log} in ${real.logs}`);
-    const found = differences(real.result, model, close);
-    if (found.length === 0) {
-      check(real.result, 'live');
-      return;
-    }
-    t.diagnostic(found.join('; '));
-    if (left === 1) assert.fail(found.join('\n'));
+  let real;
+  for (let i = 0; i < LATE_RUNS_MAX; i++) {
+    real = await runLive(dir, `live-${i}`, args);
+    if (!cameLate(real.result)) break;
+    t.diagnostic(real.result.invalid_reasons.join());
   }
+  if (cameLate(real.result)) return t.skip('this machine has no time for a live run');
+  assert.deepEqual(real.result.invalid_reasons, []);
+  went(real.ended, code);
+  for (const log of logs) assert.ok(real.logs.includes(log), `${log} in ${real.logs}`);
+  const found = differences(real.result, model, close);
+  assert.deepEqual(found, []);
+  check(real.result, 'live');
 }
 
 const completed = (result, account = 'session') =>
   assert.equal(result.ledger.accounts[account].completed, result.ledger.accounts[account].opened, account);
 const allDone = (result) => ['session', 'turn', 'call'].forEach((account) => completed(result, account));
+const EXECUTION = '/scripts/work/turns/0/steps/0/calls/0/execution';
 const lost = (result, account) => result.ledger.accounts[account].lost;
+
+describe('faults', { concurrency: CONCURRENCY }, () => {
 
 // Kills
 // ----------------------------------------------------------------------------------------------------------
@@ -95,7 +117,6 @@ test('a durable orchestrator comes back: no call is lost', (t) => both(t, [kill(
 
 test('… twice, and from a kill before it was up again', (t) =>
   both(t, [kill('orchestrator', '900ms'), kill('orchestrator', '1405ms', '300ms'), kill('orchestrator', '2900ms')], {
-    close: { attempt: 6, result: 6, stream: 16 },
     logs: ['orchestrator.0.flight', 'orchestrator.2.flight'],
     check: (r) => {
       allDone(r);
@@ -110,12 +131,14 @@ test('… and stays away while another kill lasts', (t) =>
     } }));
 
 test('… and may be away for good: what it kept is where it was', (t) => both(t, [kill('orchestrator', '1900ms', null)], {
-  set: { '/drain': '2s' }, close: { session: 1, turn: 1, call: 3 },
+  /* It keeps what was under way: what that was at that moment differs. */
+  set: { '/drain': '2s' }, close: { session: 2, turn: 2, call: 6, work: 2 },
   check: (r) => assert.ok(r.ledger.accounts.call.in_flight > 0 && lost(r, 'call') === 0) }));
 
 test('an orchestrator that keeps nothing loses its sessions, and its clients cope', (t) =>
   both(t, [kill('orchestrator')], {
     set: { '/orchestrator/durable': false },
+    /* Each session that was under way loses all of its calls, and is begun anew. */
     close: { session: 2, turn: 2, call: 16, attempt: 10, result: 10, work: 2 },
     check: (r) => assert.ok(lost(r, 'call') > 0 && r.ledger.accounts.session.in_flight === 0) }));
 
@@ -138,23 +161,34 @@ test('a gateway is killed with its process', (t) => both(t, [kill('gateway/1')],
     assert.equal(lost(r, 'connection'), 2);
   } }));
 
+test('a proxy is killed within its process, its connector lives', (t) => both(t, [kill('proxy/*')], {
+  check: (r) => {
+    allDone(r);
+    assert.equal(lost(r, 'connection'), 0);
+    assert.ok(lost(r, 'attempt') + r.ledger.accounts.attempt.failed > 4);
+  } }));
+
 test('half a gateway is down while its process is killed', (t) =>
   both(t, [kill('connector/1', '1s', '2s'), kill('gateway/0-3', '1400ms')], {
-    close: { call: 2, attempt: 8 }, check: (r) => assert.equal(lost(r, 'connection'), 8) }));
+    set: { '/orchestrator/mcp/retry/attempts': 12 }, /* whose tunnel is down for two seconds asks that often */
+    check: (r) => {
+      allDone(r);
+      assert.equal(lost(r, 'connection'), 8);
+    } }));
 
-test('a runner is killed: its leases lapse and another takes over', (t) => both(t, [kill('runner/0', '1900ms', '1500ms')], {
-  close: { result: 4 },
-  check: (r) => {
-    allDone(r);
-    assert.ok(r.counters.work_requeued > 0 && lost(r, 'sandbox') > 0);
-  } }));
-
-test('a runner is killed with its process', (t) => both(t, [kill('runner/0', '1900ms', '1500ms')], {
-  set: { '/live/runner_processes': 0 }, close: { result: 4 }, logs: ['runner-0.0.flight', 'runner-0.1.flight'],
-  check: (r) => {
-    allDone(r);
-    assert.ok(r.counters.work_requeued > 0 && lost(r, 'sandbox') > 0);
-  } }));
+for (const [what, set, logs] of [
+  ['within the process of both', {}, []],
+  ['with its process', { '/live/runner_processes': 0 }, ['runner-0.0.flight', 'runner-0.1.flight']],
+]) {
+  test(`a runner is killed ${what}: its leases lapse and another takes over`, (t) =>
+    both(t, [kill('runner/0', '1900ms', '1500ms')], {
+      set: { [EXECUTION]: '400ms', ...set }, logs, /* long enough for all of its sessions to be in a call */
+      close: { result: 6 },
+      check: (r) => {
+        allDone(r);
+        assert.ok(r.counters.work_requeued > 0 && lost(r, 'sandbox') > 0);
+      } }));
+}
 
 test('an MCP server is killed: calls fail upstream and are made again', (t) => both(t, [kill('mcp/search')], {
   check: (r) => {
@@ -163,8 +197,17 @@ test('an MCP server is killed: calls fail upstream and are made again', (t) => b
     assert.ok(r.counters.http_5xx > 0 && lost(r, 'connection') === 0);
   } }));
 
+test('an MCP server is killed within a process that lives on', (t) => both(t, [kill('mcp/search')], {
+  set: { '/mcp/other': { service_time: '10ms' } },
+  check: (r) => {
+    allDone(r);
+    assert.equal(r.ledger.accounts.attempt.failed, r.counters.http_5xx);
+    assert.ok(r.counters.http_5xx > 0 && lost(r, 'connection') === 0);
+  } }));
+
 test('an MCP server is killed for good', (t) => both(t, [kill('mcp/search', '2900ms', null)], {
-  set: { '/orchestrator/mcp/retry/attempts': 2 }, close: { call: 2, attempt: 6 },
+  /* Of the calls under way at that moment, some were through. */
+  set: { '/orchestrator/mcp/retry/attempts': 2 }, close: { call: 6 },
   check: (r) => {
     completed(r);
     assert.ok(r.ledger.accounts.call.failed > 0);
@@ -177,7 +220,6 @@ const LINKS = ['client-orchestrator', 'runner-orchestrator', 'orchestrator-edge'
 
 for (const name of LINKS) {
   test(`cut ${name}`, (t) => both(t, [link('cut', name)], {
-    close: { connection: 2 },
     check: (r) => {
       allDone(r);
       if (name === 'connector-edge') assert.equal(lost(r, 'connection'), 8);
@@ -186,7 +228,6 @@ for (const name of LINKS) {
     } }));
 
   test(`stall ${name}`, (t) => both(t, [link('stall', name, { for: '700ms' })], {
-    close: { result: 4 },
     check: (r) => {
       allDone(r);
       assert.equal(lost(r, 'connection'), 0);
@@ -197,7 +238,6 @@ for (const name of LINKS) {
 
 test('delay: everything is later', (t) =>
   both(t, LINKS.map((name) => link('delay', name, { at: '1s', for: '2s', delay: '40ms' })), {
-    close: { attempt: 6 },
     check: (r) => {
       allDone(r);
       for (const [metric, least] of [['event.delivery', 15e6], ['tool.call', 130e6], ['mcp.call', 140e6]])
@@ -206,11 +246,12 @@ test('delay: everything is later', (t) =>
 
 test('half-open client-orchestrator: who waits for an answer waits on', (t) =>
   both(t, [link('half-open', 'client-orchestrator', { for: '1s' })], {
+    /* Each session that was under way waits for ever: which ones differs. */
     set: { '/drain': '3s' }, close: { session: 3, turn: 3, call: 18, attempt: 10, result: 10, work: 3 } }));
 
 test('half-open runner-orchestrator: leases lapse', (t) =>
   both(t, [link('half-open', 'runner-orchestrator', { for: '2s' })], {
-    close: { result: 5, attempt: 6 },
+    close: { result: 5 },
     check: (r) => {
       allDone(r);
       assert.ok(r.counters.work_requeued > 0);
@@ -225,7 +266,7 @@ test('half-open orchestrator-edge: attempts time out', (t) =>
 
 test('half-open connector-edge: pings find it out', (t) =>
   both(t, [link('half-open', 'connector-edge', { for: '1500ms' })], {
-    set: { '/tunnels/detect': '1s' }, close: { call: 10, attempt: 60, stream: 60, connection: 4 },
+    set: { '/tunnels/detect': '1s' }, close: { call: 10, attempt: 60, stream: 60 },
     check: (r) => {
       completed(r);
       assert.equal(lost(r, 'connection'), 8);
@@ -247,7 +288,7 @@ test('rate: what is sent takes its time', (t) =>
 
 test('rate: all connections of a link share it', (t) =>
   both(t, [link('rate', 'runner-orchestrator', { at: '1s', for: '2s', rate: '16kB/s', target: 'runner/*' })], {
-    close: { result: 12, attempt: 6 },
+    close: { result: 12 },
     check: (r) => {
       allDone(r);
       assert.ok(r.metrics['tool.call'].mean_ns > 85e6, `${r.metrics['tool.call'].mean_ns}`);
@@ -269,7 +310,7 @@ test('relayed links are as long as the scenario says', (t) => both(t, [], {
     allDone(r);
     const least = 2 * (10e6 + 12e6 + 3e6 + 7e6) + 30e6;
     assert.ok(r.metrics['mcp.call'].min_ns >= least, `mcp.call ${r.metrics['mcp.call'].min_ns}`);
-    assert.ok(r.metrics['mcp.call'].mean_ns < least + 60e6, `mcp.call ${r.metrics['mcp.call'].mean_ns}`);
+    assert.ok(r.metrics['mcp.call'].min_ns < least + 30e6, `mcp.call ${r.metrics['mcp.call'].min_ns}`);
     assert.ok(r.metrics['event.delivery'].min_ns >= 5e6, `event.delivery ${r.metrics['event.delivery'].min_ns}`);
   } }));
 
@@ -280,16 +321,15 @@ for (const [status, more] of [[429, { retry_after: '1s' }], [503, {}], [500, {}]
   test(`the orchestrator and an MCP server answer ${status}`, (t) =>
     both(t, [answer('orchestrator', status, more), answer('mcp/search', status, { ...more, at: '2s' })], {
       close: { session: 2, turn: 2, call: 12, attempt: 16, result: 14, work: 2 },
-      check: (r, clock) => {
+      check: (r) => {
         /* A worker that never got its result through holds on to the session. */
         assert.ok(lost(r, 'session') === 0 && r.ledger.accounts.session.completed >= 19);
         const { failed } = r.ledger.accounts.attempt;
         assert.ok(failed > 4);
+        /* Those of the MCP server, and those of the orchestrator that somebody still waited for. */
         const told = r.counters[status === 429 ? 'http_429' : 'http_5xx'];
-        if (clock === 'live')
-          assert.equal(told, failed + r.counters.faults_injected - 2); /* those of the orchestrator */
-        else
-          assert.equal(told, failed);
+        const refused = r.counters.faults_injected - 2;
+        assert.ok(told <= failed + refused && told >= failed + refused - 4, `${told} of ${failed} and ${refused}`);
         assert.ok(r.counters.faults_injected > 20 && r.counters.retries > failed);
         /* What was told to wait did so. */
         if (status === 429) assert.ok(r.metrics['mcp.call'].max_ns > 1e9);
@@ -302,6 +342,14 @@ test('workers vanish after they acknowledged', (t) =>
       allDone(r);
       assert.equal(r.counters.faults_injected, 4);
       assert.equal(r.counters.work_requeued, 3);
+    } }));
+
+test('… or while they run', (t) =>
+  both(t, [{ kind: 'worker-crash', at: '1900ms', target: 'runner/0', count: 3, delay: '300ms' }], {
+    set: { [EXECUTION]: '400ms' },
+    check: (r) => {
+      allDone(r);
+      assert.deepEqual([r.counters.work_requeued, lost(r, 'sandbox')], [3, 3]);
     } }));
 
 // Verdicts
@@ -318,10 +366,14 @@ test('an objective that survives it', (t) => both(t, [kill('mcp/search')], {
 test('a client that makes refused requests again on its own breaks the run', async (t) => {
   const dir = folder(t);
   const args = ['run', SCENARIO, '--progress', 'none', ...sets({ '/faults': [answer('orchestrator', 503)] })];
-  went(await run([...args, '--out', 'normal'], { cwd: dir }), 0);
-  const planted = spawnSync(process.env.WINDTUNNEL_PLANTED, [...args, '--out', 'planted'], { cwd: dir, encoding: 'utf8' });
-  went({ ...planted, code: planted.status }, 4);
+  const normal = await run([...args, '--out', 'normal'], { cwd: dir });
+  const planted = await run([...args, '--out', 'planted'], { cwd: dir, program: process.env.WINDTUNNEL_PLANTED });
+  assert.ok(normal.code === 0 || cameLate(readResult(join(dir, 'normal'), 'default')), normal.stderr);
+  assert.equal(readResult(join(dir, 'normal'), 'default').flows_balanced, true);
+  went(planted, 4);
   assert.match(planted.stdout, /messages were lost or doubled/);
   assert.equal(readResult(join(dir, 'planted'), 'default').flows_balanced, false);
   assert.equal(readResult(join(dir, 'planted'), 'default').ledger.verdict, 'balanced');
+});
+
 });

@@ -43,9 +43,9 @@ export function tinyDisk(path, kib) {
   return true;
 }
 
-// Starts the program in `cwd`. `ended` resolves to how it went; after `patience` it is killed and that fails.
-export function start(args, { cwd, env = {}, patience = 60_000 }) {
-  const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+// Starts the program, or another build of it, in `cwd`. `ended` resolves to how it went; after `patience` it is killed and that fails.
+export function start(args, { cwd, env = {}, patience = 60_000, program: path = program }) {
+  const child = spawn(path, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const out = [];
   const err = [];
   child.stdout.on('data', (d) => out.push(d));

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "sim/plan/arena.h"
+#include "sim/plan/fault_rules.h"
 #include "tests/plan/plan_test.h"
 
 static struct plan *load_small(const char *deployment, const char *const *sets, size_t set_count)
@@ -72,6 +73,23 @@ START_TEST(test_defaults_of_products)
 END_TEST
 
 /* Which links a live run leads through a relay by itself. */
+START_TEST(test_splits)
+{
+    static const char *const sets[] = {"/objectives/0=max(mcp.call{server=m}) < 2s",
+                                       "/objectives/-=count(tool.call{tool=read}) > 0",
+                                       "/objectives/-=rate(session.total{script=a}) > 1/s"};
+    CLEANUP(plan_free_p) struct plan *p = load_small("y", sets, 3);
+
+    ck_assert_str_eq(p->objectives[0].subject, "mcp.call{server=m}");
+    ck_assert_uint_eq(plan_split_names(p, SPLIT_TOOL), 3);
+    ck_assert_uint_eq(plan_split_names(p, SPLIT_SERVER), 1);
+    ck_assert_uint_eq(plan_split_names(p, SPLIT_SCRIPT), 1);
+    ck_assert_str_eq(plan_split_name(p, SPLIT_TOOL, TOOL_BASH), "bash");
+    ck_assert_ptr_null(plan_split_name(p, SPLIT_TOOL, TOOL_WRITE));
+    ck_assert_ptr_null(plan_split_name(p, SPLIT_SERVER, 1));
+}
+END_TEST
+
 START_TEST(test_relayed_links)
 {
     static const struct {
@@ -358,17 +376,17 @@ END_TEST
 START_TEST(test_targets)
 {
     CLEANUP(plan_free_p)
-    struct plan *p =
-        load_faults("[{\"kind\": \"worker-crash\", \"at\": \"5s\", \"target\": \"runner/0\"},"
-                    " {\"kind\": \"cut\", \"at\": \"4s\", \"for\": \"1s\", \"link\": \"connector-edge\", "
-                    "\"target\": \"gateway/9\"},"
-                    " {\"kind\": \"stall\", \"at\": \"4s\", \"for\": \"1s\", \"link\": \"proxy-mcp\"},"
-                    " {\"kind\": \"kill\", \"at\": \"1s\", \"target\": \"gateway/*\"},"
-                    " {\"kind\": \"answer\", \"at\": \"2s\", \"for\": \"1s\", \"target\": \"mcp/m\", "
-                    "\"status\": 429, \"share\": \"50%\", "
-                    "\"retry_after\": \"2s\"},"
-                    " {\"kind\": \"rate\", \"at\": \"3s\", \"for\": \"1s\", \"link\": \"proxy-mcp\", "
-                    "\"target\": \"gateway/1\", \"rate\": \"1kB/s\"}]");
+    struct plan *p = load_faults(
+        "[{\"kind\": \"worker-crash\", \"at\": \"5s\", \"target\": \"runner/0\", \"delay\": \"7s\"},"
+        " {\"kind\": \"cut\", \"at\": \"4s\", \"for\": \"1s\", \"link\": \"connector-edge\", "
+        "\"target\": \"gateway/9\"},"
+        " {\"kind\": \"stall\", \"at\": \"4s\", \"for\": \"1s\", \"link\": \"proxy-mcp\"},"
+        " {\"kind\": \"kill\", \"at\": \"1s\", \"target\": \"gateway/*\"},"
+        " {\"kind\": \"answer\", \"at\": \"2s\", \"for\": \"1s\", \"target\": \"mcp/m\", "
+        "\"status\": 429, \"share\": \"50%\", "
+        "\"retry_after\": \"2s\"},"
+        " {\"kind\": \"rate\", \"at\": \"3s\", \"for\": \"1s\", \"link\": \"proxy-mcp\", "
+        "\"target\": \"gateway/1\", \"rate\": \"1kB/s\"}]");
     const struct plan_fault *f = p->faults;
 
     ck_assert_uint_eq(p->fault_count, 7);
@@ -382,6 +400,7 @@ START_TEST(test_targets)
               f[4].link == LINK_CONNECTOR_EDGE);
     ck_assert(f[5].kind == FAULT_LINK_STALL && f[5].target == 0 && f[5].all_instances);
     ck_assert(f[6].kind == FAULT_WORKER_CRASH && f[6].target == ADDR(ROLE_RUNNER, 0) && f[6].count == 1);
+    ck_assert_uint_eq(f[6].delay_ns, 7 * NSEC_PER_S);
 }
 END_TEST
 
@@ -505,6 +524,7 @@ int main(void)
     tcase_add_test(tc, test_defaults_of_products);
     tcase_add_test(tc, test_defaults_of_links);
     tcase_add_test(tc, test_relayed_links);
+    tcase_add_test(tc, test_splits);
     tcase_add_test(tc, test_scripts);
     tcase_add_test(tc, test_deployment_merge);
     tcase_add_test(tc, test_deployment_patch);

@@ -141,7 +141,6 @@ static void die(struct chaos *c)
 {
     struct hand *h = c->t->h;
 
-    hand_event(h, EVENT_CRASH);
     world_drop_flows(h->world, h->self);
     world_settle(h->world, NULL, NULL);
     vec_clear(&h->timers);

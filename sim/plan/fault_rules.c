@@ -1,0 +1,45 @@
+#include "sim/plan/fault_rules.h"
+
+bool fault_in_force(const struct plan_fault *f, nsec_t now)
+{
+    if (now < f->at_ns) return false;
+    return f->for_ns == 0 || now - f->at_ns < f->for_ns;
+}
+
+bool fault_hits(const struct plan_fault *f, addr_t component)
+{
+    return f->all_instances ? ADDR_ROLE(f->target) == ADDR_ROLE(component) : f->target == component;
+}
+
+bool fault_concerns(const struct plan_fault *f, addr_t a, addr_t b)
+{
+    return f->all_instances || f->target == 0 || f->target == a || f->target == b;
+}
+
+bool plan_is_killed(const struct plan *plan, addr_t component, nsec_t now)
+{
+    for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= now; i++) {
+        const struct plan_fault *f = &plan->faults[i];
+
+        if (f->kind == FAULT_KILL && fault_hits(f, component) && fault_in_force(f, now)) return true;
+    }
+    return false;
+}
+
+bool plan_keeps_state(const struct plan *plan, addr_t component)
+{
+    return ADDR_ROLE(component) == ROLE_ORCHESTRATOR && plan->orchestrator.durable;
+}
+
+const struct plan_fault *plan_answer_fault(const struct plan *plan, addr_t target, nsec_t now)
+{
+    const struct plan_fault *found = NULL;
+
+    /* Sorted by start. */
+    for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= now; i++) {
+        const struct plan_fault *f = &plan->faults[i];
+
+        if (f->kind == FAULT_ANSWER && fault_in_force(f, now) && fault_hits(f, target)) found = f;
+    }
+    return found;
+}
