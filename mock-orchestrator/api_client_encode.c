@@ -119,8 +119,8 @@ static void write_result(struct api_client *c, const struct msg *m, const char *
 
 static int send_event(struct api_client *c, const struct msg *m, struct encoded *e)
 {
-    struct api_facts facts = {.chars = m->d, .corrupt = (m->e & EVENT_CORRUPT) != 0,
-                              .refused = (m->e & EVENT_REFUSED) != 0};
+    struct api_facts facts = {
+        .chars = m->d, .corrupt = (m->e & EVENT_CORRUPT) != 0, .refused = (m->e & EVENT_REFUSED) != 0};
     char text[API_FACTS_SIZE];
 
     e->method = "POST";

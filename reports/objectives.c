@@ -28,10 +28,18 @@ const struct plan_names *objective_names(void)
     static const char *metrics[METRIC_COUNT], *counters[COUNTER_COUNT],
         *ends[ACCOUNT_COUNT * LEDGER_END_COUNT];
     static char end_text[ACCOUNT_COUNT * LEDGER_END_COUNT][END_NAME_BYTES];
-    static const struct plan_names names = {
-        metrics, METRIC_COUNT, ends, ACCOUNT_COUNT * LEDGER_END_COUNT, counters, COUNTER_COUNT,
+    static struct plan_names names = {
+        .metrics = metrics,
+        .metric_count = METRIC_COUNT,
+        .ends = ends,
+        .end_count = ACCOUNT_COUNT * LEDGER_END_COUNT,
+        .counters = counters,
+        .counter_count = COUNTER_COUNT,
     };
     size_t n = 0;
+
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        names.split_metrics[s] = metric_name(metric_of_split((enum plan_split)s));
 
     for (enum metric m = 0; m < METRIC_COUNT; m++) metrics[m] = metric_name(m);
     for (enum counter c = 0; c < COUNTER_COUNT; c++) counters[c] = counter_name(c);
@@ -69,7 +77,34 @@ static bool end_find(const char *name, const struct recorder *recorder, struct s
     return false;
 }
 
-static bool subject_find(const char *name, const struct recorder *recorder, struct subject *ret)
+int split_name(const struct plan *plan, enum plan_split split, uint32_t index, struct str *out)
+{
+    return str_appendf(out, "%s{%s=%s}", metric_name(metric_of_split(split)), plan_split_key(split),
+                       plan_split_name(plan, split, index));
+}
+
+/* Where there is but one name, it has all the samples. */
+static bool split_find(const char *name, const struct plan *plan, const struct recorder *recorder,
+                       struct subject *ret)
+{
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        enum plan_split split = (enum plan_split)s;
+
+        for (uint32_t i = 0; i < plan_split_size(plan, split); i++) {
+            CLEANUP(str_deinit) struct str full = STR_INIT(256);
+
+            if (!plan_split_name(plan, split, i) || split_name(plan, split, i, &full) < 0) continue;
+            if (strcmp(str_text(&full), name) != 0) continue;
+            ret->histogram = recorder_split(recorder, split, i);
+            if (!ret->histogram) ret->histogram = recorder_histogram(recorder, metric_of_split(split));
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool subject_find(const char *name, const struct plan *plan, const struct recorder *recorder,
+                         struct subject *ret)
 {
     enum metric metric = metric_find(name);
     enum counter counter = counter_find(name);
@@ -79,6 +114,7 @@ static bool subject_find(const char *name, const struct recorder *recorder, stru
         ret->histogram = recorder_histogram(recorder, metric);
         return true;
     }
+    if (strchr(name, '{')) return split_find(name, plan, recorder, ret);
     if (end_find(name, recorder, ret)) return true;
     if (counter == COUNTER_COUNT) return false;
     ret->is_counter = true;
@@ -145,8 +181,8 @@ static void fraction(const struct plan_objective *o, uint64_t part, uint64_t sca
     ret->met = compare(scaled, o->cmp, (unsigned __int128)o->value * whole);
 }
 
-void objective_evaluate(const struct plan_objective *objective, const struct recorder *recorder,
-                        nsec_t duration_ns, struct objective_result *ret_result)
+void objective_evaluate(const struct plan_objective *objective, const struct plan *plan,
+                        const struct recorder *recorder, struct objective_result *ret_result)
 {
     struct objective_result result = {
         .expr = objective->expr,
@@ -157,13 +193,13 @@ void objective_evaluate(const struct plan_objective *objective, const struct rec
     };
     struct subject s;
 
-    if (!subject_find(objective->subject, recorder, &s)) {
+    if (!subject_find(objective->subject, plan, recorder, &s)) {
         result.reason = unknown;
     } else if (objective->fn == OBJECTIVE_RATE) {
-        if (duration_ns == 0)
+        if (plan->duration_ns == 0)
             result.reason = none_sampled;
         else
-            fraction(objective, subject_count(&s), NSEC_PER_HOUR, duration_ns, &result);
+            fraction(objective, subject_count(&s), NSEC_PER_HOUR, plan->duration_ns, &result);
     } else if (objective->fn == OBJECTIVE_RATIO) {
         if (!s.is_end)
             result.reason = unknown;

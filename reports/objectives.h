@@ -1,8 +1,10 @@
 /*
  * Objectives: what a good run looks like, and whether this one was.
  *
- * An objective is a function of a subject, compared with a value. Subjects: a metric's name ("mcp.call"), an
- * account and one of its ends ("call.lost"), a counter's name ("retries").
+ * An objective is a function of a subject, compared with a value. Subjects: a metric's name ("mcp.call"), one
+ * of the names by which its samples are told apart ("mcp.call{server=search}"), an account and one of its
+ * ends
+ * ("call.lost"), a counter's name ("retries").
  *
  *     p50 … p100, mean, min, max (metric)      ns
  *     count (metric, account.end, counter)     a number
@@ -15,6 +17,7 @@
  */
 #pragma once
 
+#include "sim/base/str.h"
 #include "sim/plan/parse.h"
 #include "sim/plan/plan.h"
 #include "sim/record/recorder.h"
@@ -40,12 +43,15 @@ struct objective_result {
 /* The names that the scenario parser checks subjects against: metrics, account.end, counters. Static. */
 const struct plan_names *objective_names(void);
 
-/* Evaluates one objective on a finished run's merged recorder. `duration_ns`: the planned duration, for
- * rates. A subject that there is not (a plan that was loaded without names) is not met, with the reason
- * "unknown subject".
+/* Evaluates one objective on a finished run's merged recorder. The plan has the names and the planned
+ * duration, for rates. A subject that there is not (a plan that was loaded without names) is not met, with
+ * the reason "unknown subject".
  */
-void objective_evaluate(const struct plan_objective *objective, const struct recorder *recorder,
-                        nsec_t duration_ns, struct objective_result *ret_result);
+void objective_evaluate(const struct plan_objective *objective, const struct plan *plan,
+                        const struct recorder *recorder, struct objective_result *ret_result);
+
+/* Appends "mcp.call{server=search}": a name by which samples are told apart. 0 or str's error. */
+int split_name(const struct plan *plan, enum plan_split split, uint32_t index, struct str *out);
 
 /* Whether all are met; true for none. */
 bool objectives_met(const struct objective_result *results, size_t count);

@@ -99,6 +99,18 @@ void page_objectives(const struct result *r, struct str *out)
     table_end(out);
 }
 
+static void metric_cells(const struct result_metric *metric, struct str *out)
+{
+    count_cell(out, "", metric->count);
+    duration_cell(out, metric->mean_ns);
+    for (unsigned q = 0; q < FIGURE_QUANTILES; q++) duration_cell(out, metric->quantile_ns[q]);
+    duration_cell(out, metric->max_ns);
+    str_puts(out, "</tr>\n");
+    if (metric->saturated > 0)
+        str_appendf(out, "<tr><td colspan=8>%" PRIu64 " of these were above 1h, and count as 1h</td></tr>\n",
+                    metric->saturated);
+}
+
 void page_metrics(const struct result *r, struct str *out)
 {
     str_puts(out, "<h3>Latencies</h3>\n");
@@ -108,15 +120,16 @@ void page_metrics(const struct result *r, struct str *out)
 
         if (metric->count == 0) continue;
         str_appendf(out, "<tr><td title=\"%s\"><code>%s</code></td>", metric_description(m), metric_name(m));
-        count_cell(out, "", metric->count);
-        duration_cell(out, metric->mean_ns);
-        for (unsigned q = 0; q < FIGURE_QUANTILES; q++) duration_cell(out, metric->quantile_ns[q]);
-        duration_cell(out, metric->max_ns);
-        str_puts(out, "</tr>\n");
-        if (metric->saturated > 0)
-            str_appendf(out,
-                        "<tr><td colspan=8>%" PRIu64 " of these were above 1h, and count as 1h</td></tr>\n",
-                        metric->saturated);
+        metric_cells(metric, out);
+        for (size_t i = 0; i < r->parts.len; i++) {
+            const struct result_part *part = &r->parts.items[i];
+
+            if (part->metric != m) continue;
+            str_puts(out, "<tr><td><code>");
+            page_text(out, part->name);
+            str_puts(out, "</code></td>");
+            metric_cells(&part->figures, out);
+        }
     }
     table_end(out);
 }

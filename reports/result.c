@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Servers, scripts and tools of a plan are fewer. */
+#define RESULT_PARTS_MAX 10000u
+
 #define FIGURE_MAX ((unsigned __int128)INT64_MAX)
 
 const uint32_t figure_rank_ppm[FIGURE_QUANTILES] = {500000, 900000, 990000, 999000};
@@ -33,6 +36,7 @@ int result_alloc(struct result **ret_result)
         "";
     vec_init(&result->invalid_reasons, 1000);
     vec_init(&result->objectives, 1000);
+    vec_init(&result->parts, RESULT_PARTS_MAX);
     vec_init(&result->flows, FLOWCOUNT_KINDS);
     vec_init(&result->slowest, RESULT_SLOWEST_MAX);
     vec_init(&result->segments, 1u << 20);
@@ -50,6 +54,7 @@ void result_free(struct result *result)
     intern_deinit(&result->texts);
     vec_deinit(&result->invalid_reasons);
     vec_deinit(&result->objectives);
+    vec_deinit(&result->parts);
     vec_deinit(&result->flows);
     vec_deinit(&result->slowest);
     vec_deinit(&result->segments);
@@ -101,7 +106,7 @@ static int add_objectives(const struct run_result *run, struct result *r)
         struct objective_result one;
         int e;
 
-        objective_evaluate(&run->plan->objectives[i], run->recorder, run->plan->duration_ns, &one);
+        objective_evaluate(&run->plan->objectives[i], run->plan, run->recorder, &one);
         one.expr = texts_keep(&r->texts, one.expr);
         if (!one.expr) return -ENOMEM;
         if (one.value != FIGURE_NONE && one.value > INT64_MAX) one.value = INT64_MAX;
@@ -136,7 +141,7 @@ static int add_ledger(const struct run_result *run, struct result *r)
     return 0;
 }
 
-static int add_metric(const struct histogram *h, struct result_metric *to)
+static void add_figures(const struct histogram *h, struct result_metric *to)
 {
     to->count = histogram_count(h);
     to->saturated = histogram_saturated(h);
@@ -145,6 +150,11 @@ static int add_metric(const struct histogram *h, struct result_metric *to)
     to->max_ns = to->count ? histogram_max(h) : FIGURE_NONE;
     for (unsigned q = 0; q < FIGURE_QUANTILES; q++)
         to->quantile_ns[q] = figure_quantile(h, figure_rank_ppm[q]);
+}
+
+static int add_metric(const struct histogram *h, struct result_metric *to)
+{
+    add_figures(h, to);
     for (size_t i = 0; i < CURVE_POINTS; i++) {
         struct result_point point = {curve_ppm[i], 0};
         uint64_t ns = curve_ppm[i] == 0 ? to->min_ns : figure_quantile(h, curve_ppm[i]);
@@ -158,6 +168,28 @@ static int add_metric(const struct histogram *h, struct result_metric *to)
     return 0;
 }
 
+static int add_parts(const struct run_result *run, struct result *r)
+{
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        enum plan_split split = (enum plan_split)s;
+
+        for (uint32_t i = 0; i < plan_split_size(run->plan, split); i++) {
+            CLEANUP(str_deinit) struct str name = STR_INIT(256);
+            const struct histogram *h = recorder_split(run->recorder, split, i);
+            struct result_part part = {.metric = metric_of_split(split)};
+            int e;
+
+            if (!h || !plan_split_name(run->plan, split, i)) continue;
+            add_figures(h, &part.figures);
+            e = split_name(run->plan, split, i, &name);
+            part.name = e < 0 ? NULL : texts_keep(&r->texts, str_text(&name));
+            if (!part.name) return -ENOMEM;
+            if ((e = vec_push(&r->parts, part)) < 0) return e;
+        }
+    }
+    return 0;
+}
+
 static int add_counts(const struct run_result *run, struct result *r)
 {
     int e = 0;
@@ -166,7 +198,7 @@ static int add_counts(const struct run_result *run, struct result *r)
         e = add_metric(recorder_histogram(run->recorder, m), &r->metrics[m]);
     for (enum counter c = 0; e == 0 && c < COUNTER_COUNT; c++)
         e = figure_of(recorder_counter(run->recorder, c), &r->counters[c]);
-    return e;
+    return e < 0 ? e : add_parts(run, r);
 }
 
 static const char *flow_name(const struct run_result *run, struct result *r, uint32_t kind)

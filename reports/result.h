@@ -99,6 +99,13 @@ struct result_metric {
     VEC(struct result_point) curve; /* as far as the samples support it */
 };
 
+/* The samples of a metric under one of the names by which they are told apart. */
+struct result_part {
+    const char *name; /* "mcp.call{server=search}" */
+    enum metric metric;
+    struct result_metric figures; /* without a curve */
+};
+
 struct result_account {
     uint64_t opened;
     uint64_t ends[LEDGER_END_COUNT];
@@ -164,6 +171,7 @@ struct result {
     enum ledger_verdict verdict;
     struct result_account accounts[ACCOUNT_COUNT];
     struct result_metric metrics[METRIC_COUNT];
+    VEC(struct result_part) parts; /* of metrics with more than one name, by metric; the largest index last */
     uint64_t counters[COUNTER_COUNT];
     VEC(struct result_flow) flows; /* kinds that occurred */
     bool flows_balanced;

@@ -115,24 +115,26 @@ static void ledger(struct emit *j, const struct result *r)
     emit_end(j);
 }
 
+static void metric(struct emit *j, const char *name, const struct result_metric *metric)
+{
+    emit_object(j, name, true);
+    emit_u64(j, "count", metric->count);
+    emit_figure(j, "min_ns", metric->min_ns);
+    emit_figure(j, "mean_ns", metric->mean_ns);
+    emit_figure(j, "p50_ns", metric->quantile_ns[FIGURE_P50]);
+    emit_figure(j, "p90_ns", metric->quantile_ns[FIGURE_P90]);
+    emit_figure(j, "p99_ns", metric->quantile_ns[FIGURE_P99]);
+    emit_figure(j, "p999_ns", metric->quantile_ns[FIGURE_P999]);
+    emit_figure(j, "max_ns", metric->max_ns);
+    emit_u64(j, "saturated", metric->saturated);
+    emit_end(j);
+}
+
 static void metrics(struct emit *j, const struct result *r)
 {
     emit_object(j, "metrics", false);
-    for (enum metric m = 0; m < METRIC_COUNT; m++) {
-        const struct result_metric *metric = &r->metrics[m];
-
-        emit_object(j, metric_name(m), true);
-        emit_u64(j, "count", metric->count);
-        emit_figure(j, "min_ns", metric->min_ns);
-        emit_figure(j, "mean_ns", metric->mean_ns);
-        emit_figure(j, "p50_ns", metric->quantile_ns[FIGURE_P50]);
-        emit_figure(j, "p90_ns", metric->quantile_ns[FIGURE_P90]);
-        emit_figure(j, "p99_ns", metric->quantile_ns[FIGURE_P99]);
-        emit_figure(j, "p999_ns", metric->quantile_ns[FIGURE_P999]);
-        emit_figure(j, "max_ns", metric->max_ns);
-        emit_u64(j, "saturated", metric->saturated);
-        emit_end(j);
-    }
+    for (enum metric m = 0; m < METRIC_COUNT; m++) metric(j, metric_name(m), &r->metrics[m]);
+    for (size_t i = 0; i < r->parts.len; i++) metric(j, r->parts.items[i].name, &r->parts.items[i].figures);
     emit_end(j);
 }
 

@@ -170,6 +170,52 @@ static void curve(struct json_in *in, json_t *curves, enum metric m, struct resu
     json_in_leave(in);
 }
 
+static void figures(struct json_in *in, json_t *object, struct result_metric *to)
+{
+    to->count = json_in_u64(in, object, "count");
+    to->saturated = json_in_u64(in, object, "saturated");
+    to->min_ns = json_in_figure(in, object, "min_ns");
+    to->mean_ns = json_in_figure(in, object, "mean_ns");
+    to->max_ns = json_in_figure(in, object, "max_ns");
+    to->quantile_ns[FIGURE_P50] = json_in_figure(in, object, "p50_ns");
+    to->quantile_ns[FIGURE_P90] = json_in_figure(in, object, "p90_ns");
+    to->quantile_ns[FIGURE_P99] = json_in_figure(in, object, "p99_ns");
+    to->quantile_ns[FIGURE_P999] = json_in_figure(in, object, "p999_ns");
+}
+
+/* The metric that a name with braces begins with, or METRIC_COUNT. */
+static enum metric metric_of_part(const char *name)
+{
+    const char *brace = strchr(name, '{');
+
+    for (enum metric m = 0; brace && m < METRIC_COUNT; m++)
+        if (strlen(metric_name(m)) == (size_t)(brace - name) &&
+            strncmp(metric_name(m), name, (size_t)(brace - name)) == 0)
+            return m;
+    return METRIC_COUNT;
+}
+
+static void metric_parts(struct json_in *in, struct result *r)
+{
+    json_t *all = json_in_object(in, in->root, "metrics"), *object;
+    const char *name;
+
+    json_in_enter(in, "metrics", 0);
+    json_object_foreach(all, name, object)
+    {
+        struct result_part part = {.metric = metric_of_part(name)};
+
+        if (part.metric == METRIC_COUNT) continue;
+        json_in_enter(in, name, 0);
+        part.name = texts_keep(&r->texts, name);
+        if (!part.name && in->result == 0) in->result = -ENOMEM;
+        figures(in, object, &part.figures);
+        PUSH(in, &r->parts, part);
+        json_in_leave(in);
+    }
+    json_in_leave(in);
+}
+
 static void metrics(struct json_in *in, struct result *r)
 {
     json_t *all = json_in_object(in, in->root, "metrics");
@@ -181,15 +227,7 @@ static void metrics(struct json_in *in, struct result *r)
 
         json_in_enter(in, "metrics", 0);
         json_in_enter(in, metric_name(m), 0);
-        to->count = json_in_u64(in, object, "count");
-        to->saturated = json_in_u64(in, object, "saturated");
-        to->min_ns = json_in_figure(in, object, "min_ns");
-        to->mean_ns = json_in_figure(in, object, "mean_ns");
-        to->max_ns = json_in_figure(in, object, "max_ns");
-        to->quantile_ns[FIGURE_P50] = json_in_figure(in, object, "p50_ns");
-        to->quantile_ns[FIGURE_P90] = json_in_figure(in, object, "p90_ns");
-        to->quantile_ns[FIGURE_P99] = json_in_figure(in, object, "p99_ns");
-        to->quantile_ns[FIGURE_P999] = json_in_figure(in, object, "p999_ns");
+        figures(in, object, to);
         json_in_leave(in);
         json_in_leave(in);
         json_in_enter(in, "curves", 0);
@@ -389,7 +427,7 @@ int result_parse(const char *text, size_t len, const char *name, struct result *
                  struct report_error *ret_error)
 {
     static void (*const parts[])(struct json_in *, struct result *) = {
-        head, host, objectives, ledger, metrics, counts, hops, slowest, cost, faults, intervals,
+        head, host, objectives, ledger, metrics, metric_parts, counts, hops, slowest, cost, faults, intervals,
     };
     CLEANUP(result_free_p) struct result *r = NULL;
     CLEANUP(json_in_deinit) struct json_in in;

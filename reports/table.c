@@ -110,6 +110,15 @@ static void saturation(struct page *p)
     }
 }
 
+static void metric_row(struct grid *g, const char *name, const struct result_metric *metric)
+{
+    grid_text(g, GRID_PLAIN, name);
+    count_cell(g, GRID_PLAIN, metric->count);
+    duration_cell(g, metric->mean_ns);
+    for (unsigned q = 0; q < FIGURE_QUANTILES; q++) duration_cell(g, metric->quantile_ns[q]);
+    duration_cell(g, metric->max_ns);
+}
+
 static void metrics(struct page *p)
 {
     static const char *const heads[] = {"metric", "count", "mean", "p50", "p90", "p99", "p99.9", "max"};
@@ -119,15 +128,14 @@ static void metrics(struct page *p)
     grid_init(&g, 8, 1);
     grid_heads(&g, heads);
     for (enum metric m = 0; m < METRIC_HOP_QUEUE; m++) {
-        const struct result_metric *metric = &p->r->metrics[m];
-
-        if (metric->count == 0) continue;
+        if (p->r->metrics[m].count == 0) continue;
         any = true;
-        grid_text(&g, GRID_PLAIN, metric_name(m));
-        count_cell(&g, GRID_PLAIN, metric->count);
-        duration_cell(&g, metric->mean_ns);
-        for (unsigned q = 0; q < FIGURE_QUANTILES; q++) duration_cell(&g, metric->quantile_ns[q]);
-        duration_cell(&g, metric->max_ns);
+        metric_row(&g, metric_name(m), &p->r->metrics[m]);
+        for (size_t i = 0; i < p->r->parts.len; i++) {
+            const struct result_part *part = &p->r->parts.items[i];
+
+            if (part->metric == m) metric_row(&g, part->name, &part->figures);
+        }
     }
     title(p, "Latencies");
     if (any)

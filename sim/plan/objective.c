@@ -98,8 +98,50 @@ static void add_names(struct choices *choices, const char **names, const char *c
     for (size_t i = 0; i < count && choices->count < SUBJECTS_MAX; i++) names[choices->count++] = more[i];
 }
 
+/* "metric{key=name}": one of the names by which the metric's samples are told apart. */
+static int split_check(struct context *c, const struct plan *plan, const struct plan_objective *objective,
+                       const char *word)
+{
+    CLEANUP(str_deinit) struct str s = STR_INIT(PLAN_ERROR_BYTES);
+    const char *brace = strchr(word, '{'), *equals = strchr(brace, '=');
+    const char *names[SUBJECTS_MAX];
+    struct choices choices = {names, 0};
+    size_t len = strlen(word);
+
+    if (objective->fn == OBJECTIVE_RATIO)
+        return fail(c, "ratio is of an end of the ledger, such as call.lost");
+    for (int i = 0; i < SPLIT_COUNT; i++) {
+        const char *metric = c->options->names->split_metrics[i], *key = plan_split_key((enum plan_split)i);
+        uint32_t size = plan_split_size(plan, (enum plan_split)i);
+
+        if (!metric || !equals || strlen(metric) != (size_t)(brace - word) ||
+            strncmp(metric, word, strlen(metric)) != 0 || strlen(key) != (size_t)(equals - brace - 1) ||
+            strncmp(key, brace + 1, strlen(key)) != 0 || word[len - 1] != '}')
+            continue;
+        for (uint32_t k = 0; k < size && choices.count < SUBJECTS_MAX; k++) {
+            const char *name = plan_split_name(plan, (enum plan_split)i, k);
+
+            if (!name) continue;
+            if (strlen(name) == len - (size_t)(equals + 1 - word) - 1 &&
+                strncmp(name, equals + 1, strlen(name)) == 0)
+                return 0;
+            names[choices.count++] = name;
+        }
+        str_appendf(&s, "unknown %s \"%.*s\"", key, (int)(len - (size_t)(equals + 1 - word) - 1), equals + 1);
+        suggest(&s, equals + 1, &choices);
+        return fail(c, "%s", str_text(&s));
+    }
+    str_appendf(&s, "unknown subject \"%.80s\"; allowed with braces:", word);
+    for (int i = 0; i < SPLIT_COUNT; i++)
+        if (c->options->names->split_metrics[i])
+            str_appendf(&s, "%s %s{%s=NAME}", i ? "," : "", c->options->names->split_metrics[i],
+                        plan_split_key((enum plan_split)i));
+    return fail(c, "%s", str_text(&s));
+}
+
 /* What a function may be asked of. */
-static int subject_check(struct context *c, const struct plan_objective *objective, const char *word)
+static int subject_check(struct context *c, const struct plan *plan, const struct plan_objective *objective,
+                         const char *word)
 {
     const struct plan_names *known = c->options->names;
     bool ends = objective->fn >= OBJECTIVE_COUNT, counts = ends && objective->fn != OBJECTIVE_RATIO;
@@ -107,6 +149,7 @@ static int subject_check(struct context *c, const struct plan_objective *objecti
     struct choices choices = {names, 0};
 
     if (!known) return 0;
+    if (strchr(word, '{')) return split_check(c, plan, objective, word);
     if (ends) add_names(&choices, names, known->ends, known->end_count);
     if (counts) add_names(&choices, names, known->counters, known->counter_count);
     if (objective->fn != OBJECTIVE_RATIO) add_names(&choices, names, known->metrics, known->metric_count);
@@ -154,7 +197,8 @@ static int value_read(struct context *c, const char *text, struct plan_objective
     return wrong ? fail(c, "the value \"%.40s\" %s; it must be %s", text, wrong, like) : 0;
 }
 
-static int objective_parse(struct context *c, const char *text, struct plan_objective *ret)
+static int objective_parse(struct context *c, const struct plan *plan, const char *text,
+                           struct plan_objective *ret)
 {
     struct parts parts;
     int r;
@@ -162,7 +206,7 @@ static int objective_parse(struct context *c, const char *text, struct plan_obje
     ret->expr = text;
     if (!split(text, &parts)) return fail(c, "\"%.120s\" is no objective; it must be %s", text, grammar);
     r = function_read(c, parts.function, ret);
-    if (r == 0) r = subject_check(c, ret, parts.subject);
+    if (r == 0) r = subject_check(c, plan, ret, parts.subject);
     if (r == 0) r = cmp_read(c, parts.cmp, ret);
     if (r == 0) r = value_read(c, parts.value, ret);
     if (r != 0) return r;
@@ -181,7 +225,7 @@ int objectives_expand(struct context *c, struct draft *draft)
     for (uint32_t i = 0; r == 0 && i < draft->objective_count; i++) {
         size_t before = pointer_push_index(&c->at, i);
 
-        r = objective_parse(c, draft->objectives[i], &draft->plan.objectives[i]);
+        r = objective_parse(c, &draft->plan, draft->objectives[i], &draft->plan.objectives[i]);
         pointer_pop(&c->at, before);
     }
     pointer_pop(&c->at, outer);

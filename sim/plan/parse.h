@@ -39,6 +39,7 @@ struct plan_names {
     size_t end_count;
     const char *const *counters; /* for count, rate */
     size_t counter_count;
+    const char *split_metrics[SPLIT_COUNT]; /* of the metrics those that may be named as metric{key=name} */
 };
 
 struct plan_load_options {

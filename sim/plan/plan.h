@@ -248,8 +248,10 @@ enum fault_kind {
     FAULT_ANSWER, /* target answers `share_ppm` of requests with `status` (and retry-after) for `for_ns` */
     FAULT_WORKER_CRASH, /* the next `count` workers of the runner that acknowledge an item vanish, `delay_ns`
                            later */
+    FAULT_RESTART, /* target is told to stop (EVENT_DRAIN) and has `for_ns` to let its streams end */
 };
 
+/* A restart is two faults in a plan: FAULT_RESTART, and FAULT_KILL of the same target when that is over. */
 struct plan_fault {
     enum fault_kind kind;
     nsec_t at_ns, for_ns;
@@ -335,6 +337,22 @@ uint32_t plan_instances(const struct plan *plan, enum role role);
 
 /* "orchestrator", "mcp", …; "none" for ROLE_NONE. */
 const char *role_name(enum role role);
+/* By which names calls and sessions are told apart, where a plan has more than one. */
+enum plan_split {
+    SPLIT_TOOL,   /* index: enum tool; an MCP call's is TOOL_MCP, whatever the server */
+    SPLIT_SERVER, /* index: of the MCP server */
+    SPLIT_SCRIPT, /* index: of the script */
+    SPLIT_COUNT
+};
+/* "tool", "server", "script". */
+const char *plan_split_key(enum plan_split split);
+/* One more than the largest index. */
+uint32_t plan_split_size(const struct plan *plan, enum plan_split split);
+/* The name at an index; NULL: the plan has none there (a tool that no script calls). */
+const char *plan_split_name(const struct plan *plan, enum plan_split split, uint32_t index);
+/* How many names there are. */
+uint32_t plan_split_names(const struct plan *plan, enum plan_split split);
+
 /* "client-orchestrator", … */
 const char *link_name(enum link_id link);
 /* The link between two roles and whether `from` is the side that dials; -ENOENT when they never talk. */

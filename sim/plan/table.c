@@ -252,15 +252,17 @@ static const struct option tunnel_options[] = {
      RANGE(NSEC_PER_MS, HOURS(1)), .fallback = "\"5s\"",
      .help = "a registration without an answer is given up"},
     {"grace", OPTION_DURATION, PUT(struct plan_tunnels, grace_ns), RANGE(0, 180 * NSEC_PER_S),
-     .fallback = "\"30s\"", .help = "a gateway that is told to stop lets its streams end for so long"},
+     .fallback = "\"30s\"",
+     .help = "a gateway or an edge that is told to stop lets its streams end for so long"},
     {"streams", OPTION_COUNT, PUT(struct plan_tunnels, streams_max), RANGE(1, 100000), .fallback = "250",
      .help = "streams at once on one connection"},
     {"domain", OPTION_STRING, PUT(struct plan_tunnels, domain), RANGE(1, 128), .fallback = "\"tunnel.test\"",
      .help = "tunnel k is t<k>.<domain>; a server's host is <mcp name>.t<k>.<domain>"},
     {"detect", OPTION_DURATION, PUT(struct plan_tunnels, edge_detect_ns), RANGE(0, HOURS(24)),
      .fallback = "\"30s\"",
-     .help = "a connection that is silent for so long is given up, at either end; the edge pings at half of it; "
-             "0s is never"},
+     .help =
+         "a connection that is silent for so long is given up, at either end; the edge pings at half of it; "
+         "0s is never"},
     {"upstream_connections", OPTION_COUNT, PUT(struct plan_tunnels, upstream_connections_max),
      RANGE(1, 10000), .fallback = "100", .help = "connections of a proxy to one MCP server"},
     {"backoff", OPTION_TABLE, .offset = offsetof(struct plan_tunnels, backoff), .table = &backoff_table,
@@ -452,7 +454,7 @@ static const struct option_table hosts_table = {TABLE_OF(hosts_options), .name_o
  */
 
 static const char *const fault_words[] = {"kill", "cut",    "stall",        "half-open", "delay",
-                                          "rate", "answer", "worker-crash", NULL};
+                                          "rate", "answer", "worker-crash", "restart",   NULL};
 static const char *const link_words[] = {
     "client-orchestrator", "runner-orchestrator", "orchestrator-edge", "connector-edge",
     "connector-proxy",     "proxy-mcp",           "orchestrator-mcp",  NULL};
@@ -462,11 +464,15 @@ static const struct option fault_options[] = {
      .fallback = OPTION_REQUIRED,
      .help = "kill: the target dies; cut, stall, half-open, delay, rate: of a link; answer: the target "
              "answers with a "
-             "status; worker-crash: workers vanish after they acknowledged an item"},
+             "status; worker-crash: workers vanish after they acknowledged an item; restart: the target is "
+             "told to "
+             "stop, and dies after /tunnels/grace"},
     {"at", OPTION_DURATION, PUT(struct fault_draft, fault.at_ns), RANGE(0, TIME_MAX),
      .fallback = OPTION_REQUIRED, .help = "when, from the start of the run"},
     {"for", OPTION_DURATION, PUT(struct fault_draft, fault.for_ns), RANGE(NSEC_PER_MS, TIME_MAX),
-     .fallback = OPTION_ABSENT, .help = "how long; a kill without it is for ever; not for worker-crash"},
+     .fallback = OPTION_ABSENT,
+     .help = "how long; a kill without it is for ever; of a restart: from its end to the new start; not for "
+             "worker-crash"},
     {"target", OPTION_STRING, PUT(struct fault_draft, target), RANGE(1, 128), .fallback = OPTION_ABSENT,
      .help = "orchestrator, edge, mcp/NAME, gateway/N, connector/N, proxy/N, runner/N; ranges N-M; /* is "
              "every one; gateway "
@@ -485,7 +491,7 @@ static const struct option fault_options[] = {
      .fallback = OPTION_ABSENT, .help = "answer: of the requests; without it all of them"},
     {"retry_after", OPTION_DURATION, PUT(struct fault_draft, fault.retry_after_ns),
      RANGE(NSEC_PER_S, HOURS(1)), .fallback = OPTION_ABSENT,
-     .help = "answer: what the peer is told to wait, in whole seconds"},
+     .help = "answer: what the peer is told to wait; edge and proxy say whole seconds, rounded up"},
     {"count", OPTION_COUNT, PUT(struct fault_draft, fault.count), RANGE(1, 100000), .fallback = OPTION_ABSENT,
      .help = "worker-crash: so many workers; without it one"},
 };

@@ -59,6 +59,16 @@ enum metric metric_find(const char *name)
     return METRIC_COUNT;
 }
 
+enum metric metric_of_split(enum plan_split split)
+{
+    static const enum metric of[SPLIT_COUNT] = {[SPLIT_TOOL] = METRIC_TOOL_CALL,
+                                                [SPLIT_SERVER] = METRIC_MCP_CALL,
+                                                [SPLIT_SCRIPT] = METRIC_SESSION_TOTAL};
+
+    ASSERT(split < SPLIT_COUNT);
+    return of[split];
+}
+
 bool metric_is_hop(enum metric m)
 {
     ASSERT(m < METRIC_COUNT);

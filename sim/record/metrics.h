@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "sim/plan/plan.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,6 +50,10 @@ const char *metric_description(enum metric m);
 
 /* The metric of that name, or METRIC_COUNT if there is none. `name` must not be NULL. */
 enum metric metric_find(const char *name);
+
+/* The metric whose samples are told apart by these names too: tool.call by tool, mcp.call by server,
+ * session.total by script. Asserts the range. */
+enum metric metric_of_split(enum plan_split split);
 
 /* Whether the metric is one of `hop.*`: these are filled by joining spans at the end, not while running. */
 bool metric_is_hop(enum metric m);

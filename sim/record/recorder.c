@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORDER_MAGIC   UINT64_C(0x524543574e440001)
-#define RECORDER_VERSION UINT64_C(1)
-#define MARKS_MAX        (UINT32_C(1) << 28)
+#define RECORDER_MAGIC     UINT64_C(0x524543574e440001)
+#define RECORDER_VERSION   UINT64_C(1)
+#define MARKS_MAX          (UINT32_C(1) << 28)
+#define RECORDER_SPLIT_MAX 4096u
 
 /* The head of the memory; the ledger's slots and the marks lie behind it, at the offsets that it names. */
 struct recorder {
@@ -20,6 +21,8 @@ struct recorder {
     uint64_t size;
     uint64_t ledger_at;
     uint64_t spans_at;
+    uint64_t splits_at;
+    uint64_t split_sizes[SPLIT_COUNT];
     uint64_t enabled;
     uint64_t counters[COUNTER_COUNT];
     struct flowcount flows;
@@ -30,6 +33,7 @@ struct recorder {
 struct layout {
     size_t ledger_at;
     size_t spans_at;
+    size_t splits_at;
     size_t size;
 };
 
@@ -51,6 +55,17 @@ static size_t aligned(size_t n)
     return (n + RECORDER_ALIGN - 1) & ~(size_t)(RECORDER_ALIGN - 1);
 }
 
+static size_t splits_size(const uint32_t sizes[SPLIT_COUNT])
+{
+    size_t n = 0;
+
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        ASSERT(sizes[s] <= RECORDER_SPLIT_MAX);
+        n += sizes[s];
+    }
+    return n * sizeof(struct histogram);
+}
+
 static struct layout layout_of(const struct recorder_options *options)
 {
     struct layout l;
@@ -58,7 +73,8 @@ static struct layout layout_of(const struct recorder_options *options)
     ASSERT(options->marks_max <= MARKS_MAX && options->sample_every > 0);
     l.ledger_at = aligned(sizeof(struct recorder));
     l.spans_at = aligned(l.ledger_at + ledger_size(&options->ledger));
-    l.size = aligned(l.spans_at + span_buffer_size(options->marks_max));
+    l.splits_at = aligned(l.spans_at + span_buffer_size(options->marks_max));
+    l.size = aligned(l.splits_at + splits_size(options->split_sizes));
     return l;
 }
 
@@ -86,6 +102,28 @@ static inline struct span_buffer *spans_of(struct recorder *r)
     return (struct span_buffer *)(void *)((uint8_t *)r + r->spans_at);
 }
 
+static inline struct histogram *split_of(struct recorder *r, enum plan_split split, uint32_t index)
+{
+    struct histogram *h = (struct histogram *)(void *)((uint8_t *)r + r->splits_at);
+
+    if (index >= r->split_sizes[split]) return NULL;
+    for (int s = 0; s < (int)split; s++) index += (uint32_t)r->split_sizes[s];
+    return h + index;
+}
+
+static void splits_init(struct recorder *r, const struct recorder_options *options)
+{
+    for (int s = 0; s < SPLIT_COUNT; s++) r->split_sizes[s] = options->split_sizes[s];
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        for (uint32_t i = 0; i < options->split_sizes[s]; i++) {
+            struct histogram *h = split_of(r, (enum plan_split)s, i);
+
+            if (!options->zeroed) memset(h, 0, sizeof(*h));
+            histogram_init_zeroed(h);
+        }
+    }
+}
+
 struct recorder *recorder_init(void *memory, size_t size, const struct recorder_options *options)
 {
     struct recorder *r = memory;
@@ -99,11 +137,25 @@ struct recorder *recorder_init(void *memory, size_t size, const struct recorder_
     r->size = l.size;
     r->ledger_at = l.ledger_at;
     r->spans_at = l.spans_at;
+    r->splits_at = l.splits_at;
+    splits_init(r, options);
     r->enabled = 1;
     ledger_init((uint8_t *)memory + l.ledger_at, &options->ledger, options->zeroed);
     span_buffer_init((uint8_t *)memory + l.spans_at, options->marks_max, options->sample_every);
     shared_store(&r->magic, RECORDER_MAGIC);
     return r;
+}
+
+static bool splits_valid(const struct recorder *r)
+{
+    uint64_t n = 0;
+
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        if (r->split_sizes[s] > RECORDER_SPLIT_MAX) return false;
+        n += r->split_sizes[s];
+    }
+    return r->splits_at % RECORDER_ALIGN == 0 && r->splits_at >= r->spans_at && r->splits_at <= r->size &&
+           r->size - r->splits_at >= n * sizeof(struct histogram);
 }
 
 int recorder_attach(void *memory, size_t size, struct recorder **ret_recorder)
@@ -116,10 +168,11 @@ int recorder_attach(void *memory, size_t size, struct recorder **ret_recorder)
     if (r->layout != layout_hash() || r->size > size) return -EPROTO;
     if (r->ledger_at != aligned(sizeof(*r)) || r->spans_at < r->ledger_at || r->spans_at > r->size)
         return -EPROTO;
+    if (!splits_valid(r)) return -EPROTO;
     if (!ledger_valid((uint8_t *)memory + r->ledger_at, r->spans_at - r->ledger_at)) return -EPROTO;
     spans = spans_of(r);
-    if (r->spans_at % RECORDER_ALIGN != 0 || r->size - r->spans_at < sizeof(*spans)) return -EPROTO;
-    if (r->size - r->spans_at < span_buffer_size(spans->marks_max)) return -EPROTO;
+    if (r->spans_at % RECORDER_ALIGN != 0 || r->splits_at - r->spans_at < sizeof(*spans)) return -EPROTO;
+    if (r->splits_at - r->spans_at < span_buffer_size(spans->marks_max)) return -EPROTO;
     if (shared_load(&spans->used) > spans->marks_max || spans->sample_every == 0) return -EPROTO;
     *ret_recorder = r;
     return 0;
@@ -173,6 +226,12 @@ void recorder_count_status(struct recorder *r, uint64_t status)
         recorder_count(r, status < 500 ? COUNTER_HTTP_4XX : COUNTER_HTTP_5XX, 1);
 }
 
+void recorder_record_split(struct recorder *r, enum plan_split split, uint32_t index, nsec_t value_ns)
+{
+    ASSERT(split < SPLIT_COUNT);
+    if (is_on(r) && index < r->split_sizes[split]) histogram_record(split_of(r, split, index), value_ns);
+}
+
 void recorder_count(struct recorder *r, enum counter counter, uint64_t n)
 {
     ASSERT(counter < COUNTER_COUNT);
@@ -203,6 +262,12 @@ const struct histogram *recorder_histogram(const struct recorder *r, enum metric
 {
     ASSERT(metric < METRIC_COUNT);
     return &r->histograms[metric];
+}
+
+const struct histogram *recorder_split(const struct recorder *r, enum plan_split split, uint32_t index)
+{
+    ASSERT(split < SPLIT_COUNT);
+    return split_of((struct recorder *)r, split, index);
 }
 
 uint64_t recorder_counter(const struct recorder *r, enum counter counter)
@@ -240,6 +305,10 @@ void recorder_add_hops(struct recorder *r, const struct span_report *report)
 void recorder_merge(struct recorder *dst, const struct recorder *src)
 {
     for (enum metric m = 0; m < METRIC_COUNT; m++) histogram_merge(&dst->histograms[m], &src->histograms[m]);
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        for (uint32_t i = 0; i < dst->split_sizes[s] && i < src->split_sizes[s]; i++)
+            histogram_merge(split_of(dst, (enum plan_split)s, i), recorder_split(src, (enum plan_split)s, i));
+    }
     for (enum counter c = 0; c < COUNTER_COUNT; c++) shared_add(&dst->counters[c], recorder_counter(src, c));
     flowcount_merge(&dst->flows, &src->flows);
     ledger_merge(ledger_of(dst), recorder_ledger(src));

@@ -27,14 +27,16 @@
 
 struct recorder_options {
     struct ledger_options ledger;
-    uint32_t marks_max;    /* of sampled calls; 24 bytes each, at most 2^28 */
-    uint32_t sample_every; /* marks are kept for one call in so many; 1 for all; asserted not 0 */
+    uint32_t marks_max;                /* of sampled calls; 24 bytes each, at most 2^28 */
+    uint32_t split_sizes[SPLIT_COUNT]; /* names by which samples are told apart; 0: they are not */
+    uint32_t sample_every;             /* marks are kept for one call in so many; 1 for all; asserted not 0 */
     bool zeroed; /* the memory is known to be all zero (a fresh mapping): it is then touched only as used */
 };
 
 struct recorder; /* recorder.c */
 
-/* Bytes that a recorder of these options needs: about 5.1 MB, 5 for each ledger slot and 24 for each mark. */
+/* Bytes that a recorder of these options needs: about 5.1 MB, 5 for each ledger slot, 24 for each mark, and
+ * 192 KiB for each name of a split; of the latter one page is touched before there are samples. */
 size_t recorder_size(const struct recorder_options *options);
 
 /*
@@ -68,6 +70,10 @@ bool recorder_enabled(const struct recorder *r); /* false for NULL */
 /* Counts one sample of the metric; more than 1 h counts as 1 h and as saturated. NULL: does nothing. */
 void recorder_record(struct recorder *r, enum metric metric, nsec_t value_ns);
 
+/* Counts the sample of metric_of_split() under a name of its own too, as recorder_record() does for all. Not
+ * told apart (size 0), or an index beyond, or NULL: does nothing. */
+void recorder_record_split(struct recorder *r, enum plan_split split, uint32_t index, nsec_t value_ns);
+
 /* Adds to a counter. NULL: does nothing. */
 void recorder_count(struct recorder *r, enum counter counter, uint64_t n);
 /* Counts an answer by its HTTP status: 429, another 4xx, 5xx. Below 400 it is none of them. */
@@ -85,6 +91,8 @@ void recorder_end(struct recorder *r, enum account account, uint32_t slot, enum 
 
 /* The parts; they live as long as the recorder's memory. Not NULL-safe. */
 const struct histogram *recorder_histogram(const struct recorder *r, enum metric metric);
+/* NULL: not told apart, or an index beyond. */
+const struct histogram *recorder_split(const struct recorder *r, enum plan_split split, uint32_t index);
 uint64_t recorder_counter(const struct recorder *r, enum counter counter);
 const struct flowcount *recorder_flows(const struct recorder *r);
 const struct span_buffer *recorder_spans(const struct recorder *r);
@@ -97,6 +105,6 @@ void recorder_add_hops(struct recorder *r, const struct span_report *report);
 
 /*
  * dst += src: histograms, counters, flow counts, ledger totals. Marks are not copied: span_join() takes those
- * of each recorder. `src` may be in use by its writer.
+ * of each recorder. `src` may be in use by its writer. Splits are merged where both have the name.
  */
 void recorder_merge(struct recorder *dst, const struct recorder *src);

@@ -54,6 +54,7 @@ static void session_end(struct client *c, uint32_t id, struct session *s, nsec_t
 
     if (end == LEDGER_COMPLETED) {
         recorder_record(rec, METRIC_SESSION_TOTAL, now - s->intended_ns);
+        recorder_record_split(rec, SPLIT_SCRIPT, load_of(c, s)->script, now - s->intended_ns);
         recorder_record(rec, METRIC_SESSION_TOTAL_SERVICE, now - s->started_ns);
     }
     request_cancel(out, &s->flow);

@@ -29,6 +29,12 @@ static uint64_t runner_calls(const struct plan *plan)
     return sum;
 }
 
+/* Names are told apart where there is more than one. */
+static uint32_t split_size(const struct plan *plan, enum plan_split split)
+{
+    return plan_split_names(plan, split) > 1 ? plan_split_size(plan, split) : 0;
+}
+
 struct recorder_options recorder_options_of(const struct plan *plan)
 {
     uint64_t sessions = plan->orchestrator.sessions_max;
@@ -46,6 +52,9 @@ struct recorder_options recorder_options_of(const struct plan *plan)
                              [ACCOUNT_STREAM] = slots(4 * sessions + calls + 1024),
                              [ACCOUNT_WORK] = slots(2 * sessions + 1024),
                              [ACCOUNT_SANDBOX] = slots(held + sessions + 1024)},
+        .split_sizes = {[SPLIT_TOOL] = split_size(plan, SPLIT_TOOL),
+                        [SPLIT_SERVER] = split_size(plan, SPLIT_SERVER),
+                        [SPLIT_SCRIPT] = split_size(plan, SPLIT_SCRIPT)},
         .marks_max = plan->spans_max,
         .sample_every = plan->span_sample_every ? plan->span_sample_every : 1,
         .zeroed = true};

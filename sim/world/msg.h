@@ -91,8 +91,8 @@ enum msg_kind {
     M_REGISTER, /* → a = tunnel, b = connection index, c = connector (ordinal) << 32 | incarnation; ← M_OK a =
                    connection id, or M_ERROR c = retry_after_ns */
     M_UNREGISTER, /* · connector drains: no new streams on this connection; · from the edge: it drains */
-    M_PING, /* · from the edge: is anybody there? */
-    M_PONG, /* · from the connector: yes */
+    M_PING,       /* · from the edge: is anybody there? */
+    M_PONG,       /* · from the connector: yes */
 
     /* Tunnel streams: orchestrator to edge, edge to connector (via the carrier), connector to proxy. */
     M_TUNNEL_STREAM, /* → a = HOST(tunnel, mcp): ← M_OK, or M_ERROR a = 404 (no such tunnel) 502 (no
@@ -170,8 +170,9 @@ enum event_kind {
 #define EVENT_IS_ERROR 1u
 #define EVENT_SPILLED  2u
 #define EVENT_CORRUPT  4u /* the integrity check of a body failed */
-#define EVENT_REFUSED  8u /* with EVENT_IS_ERROR, of a posted result: a limit refused the call, it never ran \
-                           */
+#define EVENT_REFUSED                                                                                        \
+    8u /* with EVENT_IS_ERROR, of a posted result: a limit refused the call, it never ran                    \
+        */
 
 #define EVENT_B(kind, tool, flags, seq)                                                                      \
     ((uint64_t)(kind) | (uint64_t)(tool) << 8 | (uint64_t)(flags) << 16 | (uint64_t)(seq) << 32)

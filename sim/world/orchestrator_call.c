@@ -117,14 +117,17 @@ static void unbind(struct orchestrator *o, struct session *s, uint32_t seq, enum
 
 /* The agent has a result for a call. */
 static void use_over(struct orchestrator *o, const struct ctx *x, struct session *s, uint32_t seq,
-                     uint32_t slot, nsec_t issued_at, enum ledger_end end)
+                     enum tool tool, uint32_t slot, nsec_t issued_at, enum ledger_end end)
 {
     bool ran = end != LEDGER_SHED;
 
     recorder_end(o->recorder, ACCOUNT_CALL, slot, end);
     recorder_mark(o->recorder, EVENT_ID(s->serial, seq), ran ? MARK_CALL_END : MARK_CALL_SHED, x->now);
     /* What a limit refused did not run, and would only make the calls look fast. */
-    if (ran) recorder_record(o->recorder, METRIC_TOOL_CALL, x->now - issued_at);
+    if (ran) {
+        recorder_record(o->recorder, METRIC_TOOL_CALL, x->now - issued_at);
+        recorder_record_split(o->recorder, SPLIT_TOOL, tool, x->now - issued_at);
+    }
     if (end == LEDGER_COMPLETED && !s->quote_seq) s->quote_seq = seq;
 }
 
@@ -134,7 +137,7 @@ static void bash_over(struct orchestrator *o, const struct ctx *x, struct sessio
     ASSERT(s->bash_open);
     s->bash_open--;
     unbind(o, s, seq, state, s->step_at);
-    use_over(o, x, s, seq, slot_of_owner(use->owner), s->step_at, end);
+    use_over(o, x, s, seq, TOOL_BASH, slot_of_owner(use->owner), s->step_at, end);
 }
 
 static void call_over(struct orchestrator *o, const struct ctx *x, uint32_t ref, enum log_state state,
@@ -144,7 +147,7 @@ static void call_over(struct orchestrator *o, const struct ctx *x, uint32_t ref,
     struct session *s = session_get(o, c->session);
 
     unbind(o, s, c->seq, state, c->issued_at);
-    use_over(o, x, s, c->seq, c->slot, c->issued_at, end);
+    use_over(o, x, s, c->seq, (enum tool)c->tool, c->slot, c->issued_at, end);
     call_free(o, s, ref);
 }
 
@@ -378,6 +381,13 @@ void call_answered(struct orchestrator *o, const struct ctx *x, struct session *
     calls_arm(o, x, s);
 }
 
+/* Before the call turns to its spill: it then forgets its server. */
+static void record_mcp(struct orchestrator *o, const struct ctx *x, const struct call *c)
+{
+    recorder_record(o->recorder, METRIC_MCP_CALL, x->now - c->issued_at);
+    recorder_record_split(o->recorder, SPLIT_SERVER, c->mcp.mcp, x->now - c->issued_at);
+}
+
 void call_mcp_over(struct orchestrator *o, const struct ctx *x, uint32_t ref, enum ledger_end end,
                    uint64_t chars)
 {
@@ -385,7 +395,7 @@ void call_mcp_over(struct orchestrator *o, const struct ctx *x, uint32_t ref, en
     struct session *s = session_get(o, c->session);
     bool ok = end == LEDGER_COMPLETED;
 
-    if (end != LEDGER_SHED) recorder_record(o->recorder, METRIC_MCP_CALL, x->now - c->issued_at);
+    if (end != LEDGER_SHED) record_mcp(o, x, c);
     if (ok && chars > o->options->spill_threshold_chars) {
         spill_begin(o, x, s, ref, chars);
         return;
@@ -435,7 +445,7 @@ static void call_fail(struct orchestrator *o, const struct ctx *x, struct sessio
             spill_over(o, s, c, LOG_CLOSED, LEDGER_FAILED);
         } else {
             mcp_abandon(o, x, ref, LEDGER_FAILED);
-            recorder_record(o->recorder, METRIC_MCP_CALL, x->now - c->issued_at);
+            record_mcp(o, x, c);
         }
         emit_mcp_result(o, x, s, c, EVENT_IS_ERROR, 0);
     }

@@ -31,7 +31,8 @@ static const char small_scenario[] =
 static const char *const some_metrics[] = {"mcp.call", "tool.call", "session.total"};
 static const char *const some_ends[] = {"call.lost", "call.failed", "session.completed"};
 static const char *const some_counters[] = {"retries"};
-static const struct plan_names some_names = {some_metrics, 3, some_ends, 3, some_counters, 1};
+static const struct plan_names some_names = {
+    some_metrics, 3, some_ends, 3, some_counters, 1, {"tool.call", "mcp.call", "session.total"}};
 
 /* The text with the first `find` replaced; for free(). */
 static inline char *replaced(const char *text, const char *find, const char *replace)

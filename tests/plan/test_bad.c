@@ -433,6 +433,20 @@ static const struct {
     {"\"p99(mcp.call) < 2s\"", "\"rate(session.completed) >= 5\"",
      "s.json:13:17: /objectives/0: the value \"5\" has no unit (/s, /min, /h); it must be a rate such as "
      "5/s"},
+    {"\"p99(mcp.call) < 2s\"", "\"p99(mcp.call{server=n}) < 2s\"",
+     "s.json:13:17: /objectives/0: unknown server \"n\"; allowed: m"},
+    {"\"p99(mcp.call) < 2s\"", "\"max(tool.call{tool=write}) < 2s\"",
+     "s.json:13:17: /objectives/0: unknown tool \"write\"; allowed: bash, read, mcp"},
+    {"\"p99(mcp.call) < 2s\"", "\"p99(mcp.call{script=a}) < 2s\"",
+     "s.json:13:17: /objectives/0: unknown subject \"mcp.call{script=a}\"; allowed with braces: "
+     "tool.call{tool=NAME}, "
+     "mcp.call{server=NAME}, session.total{script=NAME}"},
+    {"\"p99(mcp.call) < 2s\"", "\"p99(mcp.call{server=m) < 2s\"",
+     "s.json:13:17: /objectives/0: unknown subject \"mcp.call{server=m\"; allowed with braces: "
+     "tool.call{tool=NAME}, "
+     "mcp.call{server=NAME}, session.total{script=NAME}"},
+    {"\"p99(mcp.call) < 2s\"", "\"ratio(mcp.call{server=m}) < 2%\"",
+     "s.json:13:17: /objectives/0: ratio is of an end of the ledger, such as call.lost"},
     {"\"p99(mcp.call) < 2s\"", "3", "s.json:13:17: /objectives/0: must be a string, not a number"},
     {"\"p99(mcp.call) < 2s\"", "\"\"", "s.json:13:17: /objectives/0: 0 bytes long; allowed: 1 to 200 bytes"},
 };

@@ -73,6 +73,23 @@ START_TEST(test_defaults_of_products)
 END_TEST
 
 /* Which links a live run leads through a relay by itself. */
+START_TEST(test_splits)
+{
+    static const char *const sets[] = {"/objectives/0=max(mcp.call{server=m}) < 2s",
+                                       "/objectives/-=count(tool.call{tool=read}) > 0",
+                                       "/objectives/-=rate(session.total{script=a}) > 1/s"};
+    CLEANUP(plan_free_p) struct plan *p = load_small("y", sets, 3);
+
+    ck_assert_str_eq(p->objectives[0].subject, "mcp.call{server=m}");
+    ck_assert_uint_eq(plan_split_names(p, SPLIT_TOOL), 3);
+    ck_assert_uint_eq(plan_split_names(p, SPLIT_SERVER), 1);
+    ck_assert_uint_eq(plan_split_names(p, SPLIT_SCRIPT), 1);
+    ck_assert_str_eq(plan_split_name(p, SPLIT_TOOL, TOOL_BASH), "bash");
+    ck_assert_ptr_null(plan_split_name(p, SPLIT_TOOL, TOOL_WRITE));
+    ck_assert_ptr_null(plan_split_name(p, SPLIT_SERVER, 1));
+}
+END_TEST
+
 START_TEST(test_relayed_links)
 {
     static const struct {
@@ -507,6 +524,7 @@ int main(void)
     tcase_add_test(tc, test_defaults_of_products);
     tcase_add_test(tc, test_defaults_of_links);
     tcase_add_test(tc, test_relayed_links);
+    tcase_add_test(tc, test_splits);
     tcase_add_test(tc, test_scripts);
     tcase_add_test(tc, test_deployment_merge);
     tcase_add_test(tc, test_deployment_patch);

@@ -66,6 +66,41 @@ START_TEST(parts_are_recorded_and_merged)
 }
 END_TEST
 
+START_TEST(names_are_told_apart)
+{
+    CLEANUP(recorder_free_p) struct recorder *plain = make();
+    CLEANUP(recorder_free_p) struct recorder *a = NULL;
+    CLEANUP(recorder_free_p) struct recorder *sum = NULL;
+    struct recorder_options split = options;
+
+    split.split_sizes[SPLIT_TOOL] = 4;
+    split.split_sizes[SPLIT_SCRIPT] = 2;
+    ck_assert_int_eq(recorder_new(&split, &a), 0);
+    ck_assert_int_eq(recorder_new(&split, &sum), 0);
+    recorder_record_split(a, SPLIT_TOOL, 3, 7000000);
+    recorder_record_split(a, SPLIT_SCRIPT, 0, 5000000);
+    recorder_record_split(a, SPLIT_SCRIPT, 1, 6000000);
+    recorder_record_split(a, SPLIT_SCRIPT, 2, 1); /* there is no such name */
+    recorder_record_split(a, SPLIT_SERVER, 0, 1); /* these are not told apart */
+    recorder_record_split(plain, SPLIT_TOOL, 0, 1);
+    recorder_record_split(NULL, SPLIT_TOOL, 0, 1);
+    recorder_merge(sum, a);
+    recorder_merge(sum, plain);
+    recorder_merge(sum, a);
+    recorder_merge(plain, a);
+    ck_assert_uint_eq(histogram_count(recorder_split(sum, SPLIT_TOOL, 3)), 2);
+    ck_assert_uint_eq(histogram_max(recorder_split(sum, SPLIT_TOOL, 3)), 7000000);
+    ck_assert_uint_eq(histogram_count(recorder_split(sum, SPLIT_TOOL, 2)), 0);
+    ck_assert_uint_eq(histogram_max(recorder_split(sum, SPLIT_SCRIPT, 0)), 5000000);
+    ck_assert_uint_eq(histogram_max(recorder_split(sum, SPLIT_SCRIPT, 1)), 6000000);
+    ck_assert_ptr_null(recorder_split(sum, SPLIT_SCRIPT, 2));
+    ck_assert_ptr_null(recorder_split(sum, SPLIT_SERVER, 0));
+    ck_assert_ptr_null(recorder_split(plain, SPLIT_TOOL, 0));
+    ck_assert_uint_eq(histogram_count(recorder_histogram(sum, METRIC_TOOL_CALL)),
+                      0); /* the caller's to count */
+}
+END_TEST
+
 START_TEST(off_records_nothing)
 {
     CLEANUP(recorder_free_p) struct recorder *r = make();
@@ -244,8 +279,9 @@ END_TEST
 int main(void)
 {
     return run_suite("recorder",
-                     TESTS(parts_are_recorded_and_merged, off_records_nothing, no_recorder_no_harm,
-                           hops_become_metrics, attaching_checks_what_it_gets, a_moved_copy_is_as_good,
-                           a_fresh_mapping_is_touched_little, a_supervisor_reads_while_and_after),
+                     TESTS(parts_are_recorded_and_merged, names_are_told_apart, off_records_nothing,
+                           no_recorder_no_harm, hops_become_metrics, attaching_checks_what_it_gets,
+                           a_moved_copy_is_as_good, a_fresh_mapping_is_touched_little,
+                           a_supervisor_reads_while_and_after),
                      TESTS(too_little_memory, no_such_metric));
 }

@@ -101,6 +101,8 @@ static void one_call(struct synthetic *s, uint32_t i)
         recorder_mark(r, id, MARK_UPSTREAM_OUT, start + length / 2);
         recorder_mark(r, id, MARK_GATEWAY_OUT, start + length / 2 + 7);
         recorder_mark(r, id, MARK_ATTEMPT_END, start + length - 1);
+        recorder_record(r, METRIC_MCP_CALL, length);
+        recorder_record_split(r, SPLIT_SERVER, i % 2, length);
     } else {
         recorder_mark(r, id, MARK_QUEUED, start + 1);
         recorder_mark(r, id, MARK_CLAIMED, start + length / 7);
@@ -151,7 +153,8 @@ static void spans(struct synthetic *s)
 
 void synthetic_init(struct synthetic *s)
 {
-    struct recorder_options options = {.marks_max = 20000, .sample_every = 1};
+    struct recorder_options options = {
+        .marks_max = 20000, .sample_every = 1, .split_sizes = {[SPLIT_SERVER] = 2}};
     struct interval_options intervals = {.intervals_max = 100, .bytes_max = INTERVAL_BYTES_MIN};
 
     *s = (struct synthetic){.recorder = NULL};

@@ -20,7 +20,7 @@ static struct objective_result evaluate(const struct recorder *r, enum objective
     struct plan_objective o = {"as written", fn, ppm, subject, cmp, value};
     struct objective_result result;
 
-    objective_evaluate(&o, r, 10 * NSEC_PER_S, &result);
+    objective_evaluate(&o, &(struct plan){.duration_ns = 10 * NSEC_PER_S}, r, &result);
     ck_assert_str_eq(result.expr, "as written");
     ck_assert_uint_eq(result.wanted, value);
     return result;
@@ -108,11 +108,11 @@ START_TEST(rates_are_of_the_planned_duration)
     ck_assert_uint_eq(evaluate(r, OBJECTIVE_RATE, 0, "retries", CMP_EQ, 4320).value, 4320);
     ck_assert(evaluate(r, OBJECTIVE_RATE, 0, "retries", CMP_EQ, 4320).met);
     ck_assert_uint_eq(evaluate(r, OBJECTIVE_RATE, 0, "call.lost", CMP_EQ, 0).value, 0);
-    objective_evaluate(&o, r, 0, &result);
+    objective_evaluate(&o, &(struct plan){.duration_ns = 0}, r, &result);
     ck_assert(!result.met && result.reason);
     /* 12 in 7 s is 6,171.43 an hour: shown as 6,171, but more than that. */
     o.value = 6171;
-    objective_evaluate(&o, r, 7 * NSEC_PER_S, &result);
+    objective_evaluate(&o, &(struct plan){.duration_ns = 7 * NSEC_PER_S}, r, &result);
     ck_assert_uint_eq(result.value, 6171);
     ck_assert(result.met);
 }
@@ -133,6 +133,38 @@ START_TEST(ratios_are_of_what_was_opened)
     ck_assert(!evaluate(r, OBJECTIVE_RATIO, 0, "session.completed", CMP_GE, 666667).met);
     ck_assert(evaluate(r, OBJECTIVE_RATIO, 0, "session.lost", CMP_EQ, 0).met);
     ck_assert_str_eq(evaluate(r, OBJECTIVE_RATIO, 0, "retries", CMP_EQ, 0).reason, "unknown subject");
+}
+END_TEST
+
+START_TEST(names_are_told_apart)
+{
+    struct plan_mcp servers[2] = {{.name = "a"}, {.name = "b"}};
+    struct plan plan = {.duration_ns = NSEC_PER_S, .mcp = servers, .mcp_count = 2};
+    struct plan_objective o = {"as written", OBJECTIVE_MAX, 0, "mcp.call{server=b}", CMP_LT, NSEC_PER_S};
+    struct recorder_options options = {
+        .marks_max = 1, .sample_every = 1, .split_sizes = {[SPLIT_SERVER] = 2}};
+    CLEANUP(recorder_free_p) struct recorder *one = make();
+    CLEANUP(recorder_free_p) struct recorder *r = NULL;
+    struct objective_result result;
+
+    ck_assert_int_eq(recorder_new(&options, &r), 0);
+    recorder_record(r, METRIC_MCP_CALL, 9 * NSEC_PER_S);
+    recorder_record_split(r, SPLIT_SERVER, 0, 9 * NSEC_PER_S);
+    objective_evaluate(&o, &plan, r, &result);
+    ck_assert_str_eq(result.reason, "no samples");
+    recorder_record(r, METRIC_MCP_CALL, 70);
+    recorder_record_split(r, SPLIT_SERVER, 1, 70);
+    objective_evaluate(&o, &plan, r, &result);
+    ck_assert(result.met && result.value == 70);
+    o.subject = "mcp.call{server=c}";
+    objective_evaluate(&o, &plan, r, &result);
+    ck_assert_str_eq(result.reason, "unknown subject");
+    /* The only server has all the samples, and no histogram of its own. */
+    o.subject = "mcp.call{server=a}";
+    plan.mcp_count = 1;
+    recorder_record(one, METRIC_MCP_CALL, 80);
+    objective_evaluate(&o, &plan, one, &result);
+    ck_assert(result.met && result.value == 80);
 }
 END_TEST
 
@@ -186,8 +218,9 @@ END_TEST
 
 int main(void)
 {
-    return run_suite("objectives", TESTS(quantiles_need_samples, a_quantile_is_never_above_the_maximum,
-                                         mean_max_min, counts_of_all_kinds, rates_are_of_the_planned_duration,
-                                         ratios_are_of_what_was_opened, unknown_subjects_are_not_met,
-                                         names_are_all_there_and_found, all_must_be_met));
+    return run_suite("objectives",
+                     TESTS(quantiles_need_samples, a_quantile_is_never_above_the_maximum, mean_max_min,
+                           counts_of_all_kinds, rates_are_of_the_planned_duration,
+                           ratios_are_of_what_was_opened, names_are_told_apart, unknown_subjects_are_not_met,
+                           names_are_all_there_and_found, all_must_be_met));
 }
