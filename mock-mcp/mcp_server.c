@@ -421,6 +421,8 @@ static void set_defaults(struct mcp_server_options *o)
 static int server_listen(struct mcp_server *s)
 {
     struct http_server_options http = {.listen = s->options.listen,
+                                       .header_timeout_ns = s->options.request_timeout_ns,
+                                       .body_timeout_ns = s->options.request_timeout_ns,
                                        .connections_max = s->options.connections_max};
     nsec_t every = s->options.keep_alive_ns;
     struct timeval period = {.tv_sec = (time_t)(every / NSEC_PER_S),

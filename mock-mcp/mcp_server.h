@@ -16,15 +16,16 @@ struct mcp_server;
 /* Zero in a member means the default in brackets. */
 struct mcp_server_options {
     addr_t self;
-    addr_t from;              /* whom the component sees as its caller [ADDR(ROLE_PROXY, 0)] */
-    const char *listen;       /* numeric "ip:port" */
-    const char *path;         /* ["/mcp"] */
-    unsigned revisions;       /* set of enum mcp_revision [all] */
-    unsigned tools;           /* set of enum mcp_tool [all] */
-    bool event_streams;       /* answers are event streams instead of JSON */
-    uint32_t sessions_max;    /* [4096] */
-    unsigned connections_max; /* [16384]; as many calls are under way at most */
-    uint64_t keep_alive_ns;   /* between two comments on a stream that a GET opened [15 s] */
+    addr_t from;               /* whom the component sees as its caller [ADDR(ROLE_PROXY, 0)] */
+    const char *listen;        /* numeric "ip:port" */
+    const char *path;          /* ["/mcp"] */
+    unsigned revisions;        /* set of enum mcp_revision [all] */
+    unsigned tools;            /* set of enum mcp_tool [all] */
+    bool event_streams;        /* answers are event streams instead of JSON */
+    uint32_t sessions_max;     /* [4096] */
+    unsigned connections_max;  /* [16384]; as many calls are under way at most */
+    nsec_t request_timeout_ns; /* for a head, and for a body; 408 after it [10 s, 30 s] */
+    uint64_t keep_alive_ns;    /* between two comments on a stream that a GET opened [15 s] */
 };
 
 /* Listens. The driver must outlive the server, or be freed first: then the server is told nothing more.

@@ -126,13 +126,18 @@ static const struct route *find_route(const struct http_exchange *x, struct segm
 /* Admission
  * -------------------------------------------------------------------------------------------------- */
 
+static void next_request_id(struct api_server *s, char ret_id[ID_SIZE])
+{
+    id_format(ret_id, "req_", mix64_chain(s->request_key, ++s->request_count));
+}
+
 static void refuse(struct api_server *s, struct http_exchange *x, int status, const char *message)
 {
     char id[ID_SIZE];
     struct http_header headers[] = {{"Content-Type", "application/json"}, {"request-id", id}, {0}};
     struct evbuffer *body = evbuffer_new();
 
-    id_format(id, "req_", mix64_chain(s->request_key, ++s->request_count));
+    next_request_id(s, id);
     call_write_error(body, status, message, NULL, id);
     http_reply(x, status, headers, body);
     evbuffer_free(body);
@@ -210,12 +215,23 @@ static void on_request(void *user, struct http_exchange *x)
 
 static const char *on_error_body(void *user, int status, const char *what, struct evbuffer *body)
 {
-    call_write_error(body, status, what, NULL, NULL);
+    struct api_server *s = user;
+
+    next_request_id(s, s->error_id);
+    call_write_error(body, status, what, NULL, s->error_id);
     return "application/json";
 }
 
+static const struct http_header *on_error_headers(void *user)
+{
+    struct api_server *s = user;
+
+    s->error_headers[0] = (struct http_header){"request-id", s->error_id};
+    return s->error_headers;
+}
+
 static const struct http_server_handler http_handler = {
-    .route = on_route, .request = on_request, .error_body = on_error_body};
+    .route = on_route, .request = on_request, .error_body = on_error_body, .error_headers = on_error_headers};
 
 /* Life
  * ------------------------------------------------------------------------------------------------------- */
@@ -230,6 +246,8 @@ static int listen_on(struct api_server *s, const struct api_server_options *o)
     struct http_server_options http = {.listen = o->listen,
                                        .tls = o->tls,
                                        .connections_max = o->connections_max,
+                                       .header_timeout_ns = o->request_timeout_ns,
+                                       .body_timeout_ns = o->request_timeout_ns,
                                        .body_bytes_max = s->o.body_bytes_max,
                                        .sndbuf = 256 * 1024};
     struct timeval tick = {.tv_sec = (time_t)(s->o.ping_ns / NSEC_PER_S),

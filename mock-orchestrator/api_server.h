@@ -38,6 +38,7 @@ struct api_server_options {
     size_t document_bytes_max; /* agents and other documents [32 MiB] */
     uint64_t body_bytes_max;   /* of a request; 413 above [8 MiB] */
     unsigned connections_max;  /* [16384] */
+    nsec_t request_timeout_ns; /* for a head, and for a body; 408 after it [10 s, 30 s] */
     nsec_t ping_ns;            /* a silent event stream gets a ping [15 s] */
     bool hash_commands;        /* see api_event.h */
     uint64_t token_seed;       /* of the tokens in these commands */

@@ -93,6 +93,8 @@ struct api_server {
     struct list calls, streams;
     struct event *ping;
     uint64_t request_key, request_count;
+    char error_id[ID_SIZE]; /* of the last request that the HTTP server answered itself */
+    struct http_header error_headers[2];
     unsigned char secret[SECRET_BYTES]; /* signs the tokens of work items */
     bool draining;
 };

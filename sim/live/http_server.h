@@ -7,7 +7,8 @@
  * http_exchange_upgrade() — also if the client went away, or the server was freed, before: what is written
  * then is dropped. Before `request` it belongs to the server; `route` may end it.
  *
- * No callback runs inside a call of the functions below, but for `error_body`, which only formats.
+ * No callback runs inside a call of the functions below, but for `error_body` and `error_headers`, which only
+ * format.
  */
 #pragma once
 
@@ -50,7 +51,12 @@ struct http_server_handler {
     /* The body for an answer that the server makes itself (400, 408, 413, …). Fills `body` and returns its
      * content type, or NULL for a line of plain text. `what` is one clear line. NULL: plain text. */
     const char *(*error_body)(void *user, int status, const char *what, struct evbuffer *body);
+    /* More headers for such an answer, asked for right after its body: at most HTTP_ERROR_HEADERS_MAX, the
+     * last with a NULL name, to stay valid until this returns to the loop. NULL: none. */
+    const struct http_header *(*error_headers)(void *user);
 };
+
+enum { HTTP_ERROR_HEADERS_MAX = 3 };
 
 /* What is called for one exchange, by the exchange's own user pointer. Any member may be NULL. */
 struct http_exchange_handler {

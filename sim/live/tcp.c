@@ -316,6 +316,16 @@ static ssize_t tcp_read_once(struct tcp_stream *t)
     return -1;
 }
 
+/* Of a broken connection the end is told, not that there is room; unless the end waits behind input that
+ * nobody may consume before there is room. */
+static void tcp_check_writable(struct tcp_stream *t)
+{
+    if (!t->above_low || t->front.over || evbuffer_get_length(t->out) > STREAM_LOW_MARK) return;
+    if (t->write_failed && t->unconsumed < t->window) return;
+    t->above_low = false;
+    front_writable(&t->front);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *user)
 {
     struct tcp_stream *t = user;
@@ -329,6 +339,7 @@ static void on_readable(evutil_socket_t fd, short what, void *user)
     } while (n > 0 && turn < READ_TURN_MAX && t->unconsumed < t->window);
     if (n == -ENOMEM) tcp_end(t, STREAM_END_RESET, ENOMEM, "connection");
     if (!t->front.over && t->unconsumed >= t->window) event_del(&t->read_ev);
+    if (t->write_failed) tcp_check_writable(t);
     front_tell(&t->front);
 }
 
@@ -362,10 +373,7 @@ static void on_writable(evutil_socket_t fd, short what, void *user)
         tcp_connected(t, what);
     else
         tcp_flush(t);
-    if (t->above_low && evbuffer_get_length(t->out) <= STREAM_LOW_MARK) {
-        t->above_low = false;
-        if (!t->front.over) front_writable(&t->front);
-    }
+    tcp_check_writable(t);
     front_tell(&t->front);
 }
 

@@ -447,6 +447,7 @@ static void tls_pump_write(struct tls_stream *t, bool all)
 static void tls_check_writable(struct tls_stream *t)
 {
     if (!t->above_low || t->front.over || stream_pending(&t->stream) > STREAM_LOW_MARK) return;
+    if (t->below_over && t->unconsumed < STREAM_WINDOW) return; /* the end is told, not that there is room */
     t->above_low = false;
     front_writable(&t->front);
 }

@@ -206,7 +206,7 @@ static int open_guest(struct tunnel_pipe *p, struct wire *via)
     struct h2_request request = {.authority = p->host, .upgrade = H2_UPGRADE_WEBSOCKET};
     int r;
 
-    if (!c || c->dying || !c->h2) return -ECONNREFUSED;
+    if (!c || c->dying || !c->h2) return -EPIPE;
     r = h2_edge_open(c->h2, &request, &p->stream);
     if (r == 0) stream_set_handler(p->stream, &guest_handler, p);
     return r;
@@ -219,11 +219,14 @@ static struct wire *edge_dial(struct dialer *dialer, addr_t from, addr_t to, str
     struct tunnel_pipe *p = calloc(1, sizeof *p);
     const char *asked = tunnel_pipe_host(&e->pipes, m);
     char host[TUNNEL_HOST_MAX] = "";
+    int r;
 
     if (!asked) (void)tunnel_host(driver_plan(e->driver), m->a, host);
     if (!p || tunnel_pipe_init(p, &e->pipes, asked ? asked : host) < 0) PANIC("out of memory");
     p->wire.ops = &guest_ops;
-    if (open_guest(p, via) != 0) tunnel_pipe_fail(p, driver_base(e->driver), RESET_REFUSED);
+    r = open_guest(p, via);
+    /* A carrier that is gone takes with it what was to be opened on it, as it does what was open. */
+    if (r != 0) tunnel_pipe_fail(p, driver_base(e->driver), r == -EPIPE ? RESET_CARRIER : RESET_REFUSED);
     return &p->wire;
 }
 
@@ -336,9 +339,11 @@ static void on_connector(void *user, struct stream *s, const char *peer)
 {
     struct tunnel_edge *e = user;
     struct event_base *base = driver_base(e->driver);
-    struct edge_carrier *c = e->carrier_count < carriers_max(e) ? calloc(1, sizeof *c) : NULL;
+    bool full = e->carrier_count >= carriers_max(e);
+    struct edge_carrier *c = full ? NULL : calloc(1, sizeof *c);
     struct stream *top;
 
+    if (full) recorder_count(driver_recorder(e->driver, SELF), COUNTER_CONNECTIONS_REJECTED, 1);
     if (!c || tls_wrap_server(base, s, e->connector_tls, &top) < 0) {
         stream_free(s, true);
         free(c);

@@ -585,6 +585,26 @@ START_TEST(aborts)
 }
 END_TEST
 
+/* A client that is gone is told as that, not as room for more. */
+START_TEST(a_reset_is_no_room)
+{
+    int before;
+
+    options.sndbuf = 128 * 1024;
+    start();
+    client.consume = false;
+    say(GET("/big"));
+    RUN_UNTIL(base, held && http_exchange_pending(held) > STREAM_LOW_MARK);
+    live_test_run_ms(base, 50);
+    before = writables;
+    stream_free(client.s, true);
+    client.s = NULL;
+    RUN_UNTIL(base, aborted == 1);
+    ck_assert_int_eq(writables, before);
+    http_exchange_abort(held);
+}
+END_TEST
+
 /* A broken chunk after the reply began: cut, and told. */
 START_TEST(bad_chunk_in_stream)
 {
@@ -827,6 +847,7 @@ static void add(TCase *tc)
     tcase_add_test(tc, big_upload);
     tcase_add_test(tc, big_download);
     tcase_add_test(tc, aborts);
+    tcase_add_test(tc, a_reset_is_no_room);
     tcase_add_test(tc, bad_chunk_in_stream);
     tcase_add_test(tc, half_close);
     tcase_add_test(tc, upgrade);

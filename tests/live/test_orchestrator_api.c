@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,7 @@ static void setup(void)
                                                 .body_bytes_max = BODY_MAX,
                                                 .content_bytes_max = CONTENT_MAX,
                                                 .document_bytes_max = 1 << 16,
+                                                .request_timeout_ns = NSEC_PER_S,
                                                 .ping_ns = 50 * NSEC_PER_MS,
                                                 .hash_commands = true};
 
@@ -393,6 +395,75 @@ START_TEST(slow_requests)
     close(stuck); /* gone in mid-body */
     api_test_run_ms(base, 20);
     ck_assert(ask("K", "GET", "/v1/agents", NULL) == 200);
+}
+END_TEST
+
+/* What the HTTP layer answers itself is an error of the API like any other: its JSON, its request id. */
+static void check_own_error(int status)
+{
+    char header[128];
+
+    ck_assert_msg(strncmp(answer, "HTTP/1.1 ", 9) == 0 && atoi(answer + 9) == status, "%.1000s", answer);
+    ck_assert_str_eq(member("type"), "error");
+    snprintf(header, sizeof header, "request-id: %s\r\n", member("request_id"));
+    ck_assert_msg(strncmp(header, "request-id: req_", 16) == 0 && strstr(answer, header), "%.1000s", answer);
+}
+
+START_TEST(no_requests_at_all)
+{
+    static const struct {
+        const char *request;
+        int status;
+    } cases[] = {
+        {"GARBAGE\r\n\r\n", 400},
+        {"GET /v1/agents HTTP/1.1\r\nx-api-key: K\r\n\r\n", 400},
+        {"GET /v1/%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+        {"POST /v1/agents HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
+        {"POST /v1/agents HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+         400},
+        {"GET /v1/agents HTTP/3.0\r\nHost: h\r\n\r\n", 505},
+    };
+    static const char begun[] = "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX: ";
+    static char head[40000];
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        raw(cases[i].request, strlen(cases[i].request));
+        check_own_error(cases[i].status);
+    }
+    memset(head, 'h', sizeof head);
+    memcpy(head, begun, sizeof begun - 1);
+    raw(head, sizeof head);
+    check_own_error(431);
+}
+END_TEST
+
+/* Many that drip: each is told when its time is up, and holds no more than its head until then. */
+START_TEST(slowloris)
+{
+    enum { DRIPPING = 100 };
+    static const char *const begun[] = {
+        "GET /v1/agents HTTP/1.1\r\nHost: h\r\nX: ",
+        "POST /v1/agents HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\nContent-Length: 100000\r\n\r\n"};
+    size_t before = mallinfo2().uordblks;
+    nsec_t start = api_test_now();
+    int fds[DRIPPING];
+
+    for (int i = 0; i < DRIPPING; i++) {
+        fds[i] = dial();
+        say(fds[i], begun[i % 2]);
+    }
+    while (api_test_now() < start + 700 * NSEC_PER_MS) {
+        for (int i = 0; i < DRIPPING; i++) say(fds[i], "xxxx");
+        api_test_run_ms(base, 20);
+    }
+    /* The sanitizer's heap tells nothing: 0. */
+    if (before) ck_assert_uint_lt(mallinfo2().uordblks - before, DRIPPING * 32 * 1024);
+    for (int i = 0; i < DRIPPING; i++) {
+        ck_assert(hear(fds[i], NULL));
+        check_own_error(408);
+        close(fds[i]);
+    }
+    ck_assert_int_eq(ask("K", "GET", "/v1/agents", NULL), 200);
 }
 END_TEST
 
@@ -821,6 +892,8 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, bad_events);
     tcase_add_test(tc, sizes);
     tcase_add_test(tc, slow_requests);
+    tcase_add_test(tc, no_requests_at_all);
+    tcase_add_test(tc, slowloris);
     tcase_add_test(tc, texts_come_back);
     tcase_add_test(tc, blocks_and_batches);
     tcase_add_test(tc, texts_are_bounded);
