@@ -130,10 +130,12 @@ static void malformed(struct request *r)
 static void count_answer(const struct request *r)
 {
     struct recorder *rec = recorder_of(r);
+    bool stopped_already =
+        r->open.kind == M_WORK_STOP && r->status == 409; /* the usual course, see runner.c */
 
     if (r->open.kind != M_STREAM)
         recorder_record(rec, METRIC_HTTP_REQUEST, driver_now(r->c->driver) - r->begun_at);
-    if (r->status >= 400) recorder_count(rec, COUNTER_HTTP_ERRORS, 1);
+    if (r->status >= 400 && !stopped_already) recorder_count(rec, COUNTER_HTTP_ERRORS, 1);
 }
 
 /* Streams

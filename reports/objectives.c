@@ -148,6 +148,15 @@ static bool compare(unsigned __int128 a, enum objective_cmp cmp, unsigned __int1
     UNREACHABLE();
 }
 
+static void lacking(uint32_t q_ppm, const struct histogram *h, struct objective_result *ret)
+{
+    uint32_t side = q_ppm < HISTOGRAM_PPM - q_ppm ? q_ppm : HISTOGRAM_PPM - q_ppm;
+
+    ret->reason = too_few;
+    ret->samples = histogram_count(h);
+    ret->samples_needed = side ? (HISTOGRAM_SUPPORT * (uint64_t)HISTOGRAM_PPM + side - 1) / side : 1;
+}
+
 /* A figure of a histogram, or a count. */
 static void plain(const struct plan_objective *o, const struct subject *s, struct objective_result *ret)
 {
@@ -159,7 +168,7 @@ static void plain(const struct plan_objective *o, const struct subject *s, struc
         ret->reason = unknown;
     } else if (o->fn == OBJECTIVE_QUANTILE) {
         ret->value = figure_quantile(h, o->quantile_ppm);
-        if (ret->value == FIGURE_NONE) ret->reason = too_few;
+        if (ret->value == FIGURE_NONE) lacking(o->quantile_ppm, h, ret);
     } else if (histogram_count(h) == 0) {
         ret->reason = none_sampled;
     } else {

@@ -37,6 +37,8 @@ struct objective_result {
     uint64_t wanted;    /* ns, count, per hour or ppm */
     uint64_t value;     /* the same unit; FIGURE_NONE where there is none */
     const char *reason; /* why there is no value ("too few samples"), else NULL; static */
+    uint64_t samples,
+        samples_needed; /* with too few samples: how many there are, how many it takes; else 0 */
     bool met;
 };
 

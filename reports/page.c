@@ -111,6 +111,20 @@ static void metric_cells(const struct result_metric *metric, struct str *out)
                     metric->saturated);
 }
 
+/* Whoever was still waiting had waited longest: latencies without them look better than they are. */
+static void survivors(const struct result *r, struct str *out)
+{
+    uint64_t sessions = r->accounts[ACCOUNT_SESSION].ends[LEDGER_IN_FLIGHT];
+    uint64_t calls = r->accounts[ACCOUNT_CALL].ends[LEDGER_IN_FLIGHT];
+
+    if (sessions == 0 && calls == 0) return;
+    str_puts(out, "<p class=note>In flight at the end, and so in no latency: sessions ");
+    human_count(out, sessions);
+    str_puts(out, ", calls ");
+    human_count(out, calls);
+    str_puts(out, ".</p>\n");
+}
+
 void page_metrics(const struct result *r, struct str *out)
 {
     str_puts(out, "<h3>Latencies</h3>\n");
@@ -132,6 +146,7 @@ void page_metrics(const struct result *r, struct str *out)
         }
     }
     table_end(out);
+    survivors(r, out);
 }
 
 static void hop_row(const struct result *r, enum hop h, struct str *out)
@@ -234,7 +249,10 @@ void page_counters(const struct result *r, struct str *out)
     for (enum counter c = 0; c < COUNTER_COUNT; c++) {
         if (r->counters[c] == 0) continue;
         str_appendf(out, "<tr><td><code>%s</code></td>", counter_name(c));
-        count_cell(out, "", r->counters[c]);
+        if (counter_is_time(c))
+            duration_cell(out, r->counters[c]);
+        else
+            count_cell(out, "", r->counters[c]);
         cell(out, " class=dim", counter_description(c));
         str_puts(out, "</tr>\n");
     }

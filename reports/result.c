@@ -100,6 +100,16 @@ static int add_head(const struct run_result *run, struct result *r)
     return 0;
 }
 
+/* The reason with its numbers. */
+static const char *reason_of(const struct objective_result *o, struct result *r)
+{
+    CLEANUP(str_deinit) struct str text = STR_INIT(256);
+
+    if (o->samples_needed == 0) return o->reason;
+    str_appendf(&text, "%s: %" PRIu64 " of %" PRIu64, o->reason, o->samples, o->samples_needed);
+    return texts_keep(&r->texts, str_text(&text));
+}
+
 static int add_objectives(const struct run_result *run, struct result *r)
 {
     for (uint32_t i = 0; i < run->plan->objective_count; i++) {
@@ -109,6 +119,7 @@ static int add_objectives(const struct run_result *run, struct result *r)
         objective_evaluate(&run->plan->objectives[i], run->plan, run->recorder, &one);
         one.expr = texts_keep(&r->texts, one.expr);
         if (!one.expr) return -ENOMEM;
+        if (one.reason && !(one.reason = reason_of(&one, r))) return -ENOMEM;
         if (one.value != FIGURE_NONE && one.value > INT64_MAX) one.value = INT64_MAX;
         e = vec_push(&r->objectives, one);
         if (e < 0) return e;

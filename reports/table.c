@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define FAULTS_SHOWN 20u
+
 /* What all sections share. */
 struct page {
     const struct result *r;
@@ -100,6 +102,45 @@ static void objectives(struct page *p)
     print(p, &g);
 }
 
+static void faults(struct page *p)
+{
+    CLEANUP(grid_deinit) struct grid g;
+
+    grid_init(&g, 2, 2);
+    if (p->r->faults.len == 0) return;
+    for (size_t i = 0; i < p->r->faults.len && i < FAULTS_SHOWN; i++) {
+        const struct result_fault *f = &p->r->faults.items[i];
+        struct str *out;
+
+        duration_cell(&g, f->at_ns);
+        out = grid_open(&g, GRID_PLAIN);
+        human_text(out, f->text, 0);
+        if (f->for_ns) {
+            str_puts(out, ", for ");
+            human_duration(out, f->for_ns);
+        }
+        grid_close(&g);
+    }
+    title(p, "Faults");
+    print(p, &g);
+    if (p->r->faults.len > FAULTS_SHOWN)
+        str_appendf(p->out, "  and %zu more, see result.json\n", p->r->faults.len - FAULTS_SHOWN);
+}
+
+/* Whoever was still waiting had waited longest: latencies without them look better than they are. */
+static void survivors(struct page *p)
+{
+    uint64_t sessions = p->r->accounts[ACCOUNT_SESSION].ends[LEDGER_IN_FLIGHT];
+    uint64_t calls = p->r->accounts[ACCOUNT_CALL].ends[LEDGER_IN_FLIGHT];
+
+    if (sessions == 0 && calls == 0) return;
+    str_puts(p->out, "  in flight at the end, and so in no latency: sessions ");
+    human_count(p->out, sessions);
+    str_puts(p->out, ", calls ");
+    human_count(p->out, calls);
+    str_putc(p->out, '\n');
+}
+
 static void saturation(struct page *p)
 {
     for (enum metric m = 0; m < METRIC_HOP_QUEUE; m++) {
@@ -142,6 +183,7 @@ static void metrics(struct page *p)
         print(p, &g);
     else
         str_puts(p->out, "  nothing was measured\n");
+    survivors(p);
     saturation(p);
 }
 
@@ -215,7 +257,6 @@ static void ledger(struct page *p)
 static void counters(struct page *p)
 {
     CLEANUP(grid_deinit) struct grid g;
-    const char *suffix;
 
     grid_init(&g, 3, 5);
     for (enum counter c = 0; c < COUNTER_COUNT; c++) {
@@ -223,8 +264,7 @@ static void counters(struct page *p)
 
         if (value == 0) continue;
         grid_text(&g, GRID_PLAIN, counter_name(c));
-        suffix = strrchr(counter_name(c), '_');
-        if (suffix && strcmp(suffix, "_ns") == 0)
+        if (counter_is_time(c))
             duration_cell(&g, value);
         else
             count_cell(&g, GRID_PLAIN, value);
@@ -258,7 +298,7 @@ static void cost(struct page *p)
 int table_result(const struct result *result, const struct table_options *options, struct str *out)
 {
     static void (*const sections[])(struct page *) = {
-        head, banner, objectives, metrics, hops, ledger, counters, cost,
+        head, banner, objectives, faults, metrics, hops, ledger, counters, cost,
     };
     struct page p = {.r = result, .colour = options->colour, .out = out};
 

@@ -83,13 +83,14 @@ static void show_progress(struct session *s, bool done)
     str_deinit(&line);
 }
 
+/* What is in flight when the run is over has not ended. */
 static uint64_t ended(const struct ledger *l, enum account a, uint64_t *ret_opened)
 {
     struct ledger_totals t;
     uint64_t sum = 0;
 
     ledger_totals(l, a, &t);
-    for (int e = 0; e < LEDGER_END_COUNT; e++) sum += t.ends[e];
+    for (int e = 0; e < LEDGER_END_COUNT; e++) sum += e == LEDGER_IN_FLIGHT ? 0 : t.ends[e];
     *ret_opened = t.opened;
     return sum;
 }

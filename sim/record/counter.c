@@ -9,9 +9,10 @@ static const struct {
     const char *description;
 } counters[COUNTER_COUNT] = {
     [COUNTER_HTTP_REQUESTS] = {"http_requests", "HTTP requests sent"},
-    [COUNTER_HTTP_ERRORS] = {"http_errors", "HTTP requests that got no answer or an error"},
+    [COUNTER_HTTP_ERRORS] =
+        {"http_errors", "HTTP requests that got no answer or an error, but for a stop of what was stopped"},
     [COUNTER_HTTP_429] = {"http_429", "answers with status 429"},
-    [COUNTER_HTTP_4XX] = {"http_4xx", "answers with another status 4xx"},
+    [COUNTER_HTTP_4XX] = {"http_4xx", "answers with another status 4xx, but for a stop of what was stopped"},
     [COUNTER_HTTP_5XX] = {"http_5xx", "answers with status 5xx"},
     [COUNTER_RETRIES] = {"retries", "requests and attempts that were tried again"},
     [COUNTER_BACKOFFS] = {"backoffs", "waits before trying again"},
@@ -44,8 +45,8 @@ static const struct {
     [COUNTER_RESULTS_DUPLICATE] = {"results_duplicate", "results that had been accepted before"},
     [COUNTER_SANDBOX_STARTS] = {"sandbox_starts", "sandboxes started"},
     [COUNTER_SANDBOX_WARM_HITS] = {"sandbox_warm_hits", "calls that found a warm sandbox"},
-    [COUNTER_SANDBOX_NS] = {"sandbox_ns", "sandbox-nanoseconds billed"},
-    [COUNTER_SANDBOX_IDLE_NS] = {"sandbox_idle_ns", "sandbox-nanoseconds billed while warm and waiting"},
+    [COUNTER_SANDBOX_NS] = {"sandbox_ns", "sandbox time billed"},
+    [COUNTER_SANDBOX_IDLE_NS] = {"sandbox_idle_ns", "of it, warm and waiting"},
     [COUNTER_CPU_NS] = {"cpu_ns", "CPU time used"},
     [COUNTER_FAULTS_INJECTED] = {"faults_injected", "faults made on purpose"},
     [COUNTER_ROLE_RESTARTS] = {"role_restarts", "incarnations of roles after the first"},
@@ -63,6 +64,13 @@ const char *counter_description(enum counter c)
 {
     ASSERT(c < COUNTER_COUNT);
     return counters[c].description;
+}
+
+bool counter_is_time(enum counter c)
+{
+    const char *suffix = strrchr(counter_name(c), '_');
+
+    return suffix && strcmp(suffix, "_ns") == 0;
 }
 
 enum counter counter_find(const char *name)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum counter {
@@ -58,6 +59,9 @@ const char *counter_name(enum counter c);
 
 /* One line for a person. Static; asserts the range. */
 const char *counter_description(enum counter c);
+
+/* Whether it counts nanoseconds. Asserts the range. */
+bool counter_is_time(enum counter c);
 
 /* The counter of that name, or COUNTER_COUNT. */
 enum counter counter_find(const char *name);

@@ -125,6 +125,14 @@ static void on_timer(struct runner *r, nsec_t now, uint64_t token, struct outbox
     if (s) runner_slot_run(r, s, now, out);
 }
 
+/* A worker stops the item that it leaves, as the vendor's does, also when the control plane has stopped it,
+ * with a deleted session: that this is said back is the usual course, and no error of anybody. */
+static bool was_stopped_already(const struct runner *r, const struct event *ev)
+{
+    return TAG_KIND(ev->tag) == TAG_MAIN && ev->msg.a == 409 &&
+           r->slots[TAG_NUMBER(ev->tag)].worker.state == WORKER_STOPPING;
+}
+
 static void on_message(struct runner *r, nsec_t now, const struct event *ev, struct outbox *out)
 {
     struct slot *s;
@@ -134,7 +142,8 @@ static void on_message(struct runner *r, nsec_t now, const struct event *ev, str
         if (ev->msg.type != MSG_RESET) flow_reset(out, ev->flow, RESET_PROTOCOL);
         return;
     }
-    if (ev->msg.kind == M_ERROR) recorder_count_status(runner_recorder(r), ev->msg.a);
+    if (ev->msg.kind == M_ERROR && !was_stopped_already(r, ev))
+        recorder_count_status(runner_recorder(r), ev->msg.a);
     if (TAG_KIND(ev->tag) == TAG_CALL) {
         struct call *c = slab_get(&r->calls, ev->tag);
 

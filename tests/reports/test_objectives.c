@@ -41,6 +41,7 @@ START_TEST(quantiles_need_samples)
     ck_assert_uint_eq(o.value, FIGURE_NONE);
     ck_assert(!o.met);
     ck_assert_str_eq(o.reason, "too few samples");
+    ck_assert(o.samples == 499 && o.samples_needed == 500);
     recorder_record(r, METRIC_MCP_CALL, NSEC_PER_MS);
     o = evaluate(r, OBJECTIVE_QUANTILE, 990000, "mcp.call", CMP_LT, NSEC_PER_S);
     ck_assert_uint_eq(o.value, NSEC_PER_MS);

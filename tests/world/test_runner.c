@@ -465,8 +465,9 @@ START_TEST(a_deleted_session_is_left_at_once)
     hand_start(h, RUNNER);
     stream = serve(h);
     hand_session_event(h, stream, EV_SESSION_DELETED, 5, 0, MSG_LAST);
-    hand_answer(h, hand_request(h, M_WORK_STOP).flow, kind_a(M_WORK, ITEM));
+    hand_error(h, hand_request(h, M_WORK_STOP).flow, 409); /* stopped with the session: the usual course */
     hand_request(h, M_WORK_POLL);
+    ck_assert_uint_eq(hand_count(h, COUNTER_HTTP_4XX), 0);
     hand_end(h, EVENT_END);
 }
 END_TEST
