@@ -31,7 +31,7 @@ struct outgoing {
     struct mcp_exchange exchange;
     struct event *fail_event;
     bool told_last, told_reset;
-    bool orderly; /* the component said its last word */
+    bool orderly; /* the component said its last word, or gave up */
     char host[TUNNEL_HOST_MAX];
 };
 
@@ -160,7 +160,9 @@ static void outgoing_send(struct wire *w, const struct msg *m)
 {
     struct outgoing *s = (struct outgoing *)w;
 
-    if (m->type != MSG_DATA) return; /* a RESET: `over` follows */
+    /* `over` follows. Who gives up hangs up: the edge can tell that from a connection that was cut. */
+    if (m->type == MSG_RESET) s->orderly = m->a == RESET_CANCEL;
+    if (m->type != MSG_DATA) return;
     if (m->kind == M_INNER_HELLO)
         begin_inner(s);
     else if (m->kind == M_MCP_CALL && (!s->conn || mcp_exchange_start(&s->exchange, s->conn, s->host, m) < 0))

@@ -149,7 +149,8 @@ void stream_event(struct orchestrator *o, const struct ctx *x, uint32_t ref, con
 
     if (!stream) return;
     if (ev->msg.type == MSG_RESET) {
-        stream_free(o, ref, ev->msg.a == RESET_CANCEL ? LEDGER_COMPLETED : LEDGER_LOST);
+        /* Its reader has left. Whether it wanted to, or died, or was cut off, a server does not learn. */
+        stream_free(o, ref, LEDGER_COMPLETED);
     } else if (ev->msg.type == MSG_CREDIT) {
         stream->unacked -= bytes < stream->unacked ? bytes : stream->unacked;
         stream_send(o, x, session_get(o, stream->session), stream);

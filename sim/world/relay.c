@@ -36,9 +36,10 @@ static enum relay_outcome end_pair(struct stream_relay *r, uint32_t id, enum rel
     return ret_ended->refused ? RELAY_REFUSED : outcome;
 }
 
-static enum relay_outcome outcome_of(enum reset_cause cause, bool by_near)
+/* Once the near side has hung up, or given up, it makes no difference what becomes of the far one. */
+static enum relay_outcome outcome_of(const struct relay_pair *p, enum reset_cause cause, bool by_near)
 {
-    if (cause == RESET_CANCEL && by_near) return RELAY_CLOSED;
+    if (p->near_last || (cause == RESET_CANCEL && by_near)) return RELAY_CLOSED;
     return cause == RESET_OVERFLOW ? RELAY_DROPPED : RELAY_CUT;
 }
 
@@ -77,7 +78,7 @@ static enum relay_outcome on_reset(struct stream_relay *r, const struct event *e
         return far_never_came_up(r, ev->tag, out, ret_ended);
     if (!by_near) flow_reset(out, p->near, passed_on(cause));
     if (by_near && p->far) flow_reset(out, p->far, passed_on(cause));
-    return end_pair(r, ev->tag, outcome_of(cause, by_near), ret_ended);
+    return end_pair(r, ev->tag, outcome_of(p, cause, by_near), ret_ended);
 }
 
 static void pass_on(struct relay_pair *p, const struct event *ev, struct outbox *out)

@@ -33,16 +33,16 @@ const vain = (model) => model.ledger.accounts.attempt.failed + model.ledger.acco
 
 // How far a live run may be from its model, by account: a number for all of its fields, or one by field. Sessions, turns,
 // calls and work are the same, one by one, unless a case says otherwise and why.
-function rooms(model) {
+function rooms(model, close) {
   /* Who is refused asks again after 100 to 500 ms, and a live run is later by what the machine takes: it may have been one
      more or one fewer of those that were on their way at that moment, and of two that were made in vain for one call
      there may be three. What was made in the end is the same. */
   const again = 4 + Math.ceil(vain(model) / 2);
   return {
     session: 0, turn: 0, call: 0, work: 0,
-    attempt: { opened: again, failed: again, lost: again },
-    /* Results that were on their way are posted again. */
-    result: { opened: 3, failed: 3, lost: 3 },
+    attempt: { opened: again, completed: close.call ?? 0, failed: again, lost: again },
+    /* Results that were on their way are posted again; and a session may be over before the answer to the last is there. */
+    result: { opened: 3, completed: 2 + (close.call ?? 0), failed: 3, lost: 3 },
     /* A dial that came just before its peer was there again is made once more, by each of the eight. */
     connection: { opened: 8, failed: 8 },
     /* Each attempt takes a tunnel stream from the pool, or opens one. */
@@ -54,7 +54,7 @@ const roomOf = (room, field) => (typeof room === 'number' ? room : room[field] ?
 
 function differences(real, model, close) {
   const found = [];
-  for (const [account, room] of Object.entries({ ...rooms(model), ...close })) {
+  for (const [account, room] of Object.entries({ ...rooms(model, close), ...close })) {
     for (const field of FIELDS) {
       const [a, b] = [real, model].map((r) => r.ledger.accounts[account][field]);
       if (Math.abs(a - b) > roomOf(room, field)) found.push(`${account}.${field}: ${a} live, ${b} virtual`);
