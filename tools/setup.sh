@@ -18,17 +18,21 @@ if [ "$what" = test ]; then
     need ca-certificates
 fi
 
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" = 0 ]; then
-        sudo=""
-    elif command -v sudo >/dev/null; then
-        sudo=sudo
-    else
-        echo "setup: these packages are missing and sudo is not there to install them:$missing" >&2
-        exit 1
-    fi
-    echo "setup: installing$missing"
-    $sudo apt-get update -qq
-    # shellcheck disable=SC2086 # the words are package names
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+[ -n "$missing" ] || exit 0
+give_up() {
+    echo "setup: $1; as root: apt-get install$missing" >&2
+    exit 1
+}
+sudo=""
+command -v apt-get >/dev/null || give_up "packages are missing, and this is no Debian that could install them"
+if [ "$(id -u)" != 0 ]; then
+    sudo=sudo
+    command -v sudo >/dev/null || give_up "packages are missing, and there is no sudo to install them"
+    # On a terminal it may ask for the password.
+    [ -t 0 ] || sudo -n true 2>/dev/null || give_up "packages are missing, and this user may not install them"
 fi
+echo "setup: installing$missing"
+$sudo apt-get update -qq || give_up "the lists of packages cannot be read"
+# shellcheck disable=SC2086 # the words are package names
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+    give_up "packages could not be installed"
