@@ -40,7 +40,7 @@ function rooms(model, close) {
   const again = 4 + Math.ceil(vain(model) / 2);
   return {
     session: 0, turn: 0, call: 0, work: 0,
-    attempt: { opened: again, completed: close.call ?? 0, failed: again, lost: again },
+    attempt: { opened: again, completed: close.call ?? 0, failed: again, lost: again, in_flight: close.call ?? 0 },
     /* Results that were on their way are posted again; and a session may be over before the answer to the last is there. */
     result: { opened: 3, completed: 2 + (close.call ?? 0), failed: 3, lost: 3 },
     /* A dial that came just before its peer was there again is made once more, by each of the eight. */
@@ -247,7 +247,7 @@ test('delay: everything is later', (t) =>
 test('half-open client-orchestrator: who waits for an answer waits on', (t) =>
   both(t, [link('half-open', 'client-orchestrator', { for: '1s' })], {
     /* Each session that was under way waits for ever: which ones differs. */
-    set: { '/drain': '3s' }, close: { session: 3, turn: 3, call: 18, attempt: 10, result: 10, work: 3 } }));
+    set: { '/drain': '3s' }, close: { session: 4, turn: 4, call: 24, attempt: 12, result: 12, work: 4 } }));
 
 test('half-open runner-orchestrator: leases lapse', (t) =>
   both(t, [link('half-open', 'runner-orchestrator', { for: '2s' })], {
