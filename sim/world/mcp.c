@@ -10,8 +10,8 @@
 #include "sim/plan/fault_rules.h"
 #include "sim/policy/mcp_service.h"
 #include "sim/record/recorder.h"
-#include "sim/world/component.h"
 #include "sim/world/answer_fault.h"
+#include "sim/world/component.h"
 
 #define BYTES_RESULT 500
 /* Requests whose bodies are still coming, besides those that wait or are served. */
