@@ -88,12 +88,15 @@ static const struct {
 
 static int relay_pair(struct layout *l, enum link_id link, addr_t from, addr_t to, enum port port)
 {
-    struct relayed *grown;
+    size_t n = l->relayed_count;
 
-    if (l->relayed_count == LAYOUT_RELAYED_MAX) return -E2BIG;
-    grown = realloc(l->relayed, (l->relayed_count + 1) * sizeof *grown);
-    if (!grown) return -ENOMEM;
-    l->relayed = grown;
+    if (n == LAYOUT_RELAYED_MAX) return -E2BIG;
+    if ((n & (n - 1)) == 0) { /* there is room for as many as the next power of two */
+        struct relayed *grown = realloc(l->relayed, (n ? 2 * n : 1) * sizeof *grown);
+
+        if (!grown) return -ENOMEM;
+        l->relayed = grown;
+    }
     l->relayed[l->relayed_count++] = (struct relayed){link, from, to, port};
     return 0;
 }
