@@ -22,6 +22,10 @@
 #include "sim/record/recorder.h"
 #include "sim/world/limits.h"
 
+#ifndef WINDTUNNEL_PROFILES
+#define WINDTUNNEL_PROFILES NULL
+#endif
+
 enum {
     EXIT_BAD_INPUT = 2,
     EXIT_BROKEN = 4,
@@ -78,7 +82,8 @@ static int load_plan(const struct args *args, struct plan **ret)
     struct plan_error error;
     struct plan_load_options o = {.path = args->script ? args->script : "built-in scenario",
                                   .deployment = args->deployment,
-                                  .seed = args->seed};
+                                  .seed = args->seed,
+                                  .profiles_dir = WINDTUNNEL_PROFILES};
     int r;
 
     if (!args->script) {

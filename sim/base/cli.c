@@ -51,8 +51,9 @@ static int take_number(const struct cli_option *o, const char *value)
 
     errno = 0;
     n = strtoull(value, &end, 10);
-    if (value[0] < '0' || value[0] > '9' || *end || errno || n > o->max) {
-        fprintf(stderr, "%s: \"%s\" is not a whole number from 0 to %" PRIu64 "\n", o->name, value, o->max);
+    if (value[0] < '0' || value[0] > '9' || *end || errno || n < o->min || n > o->max) {
+        fprintf(stderr, "%s: \"%s\" is not a whole number from %" PRIu64 " to %" PRIu64 "\n", o->name, value,
+                o->min, o->max);
         return -EINVAL;
     }
     *(uint64_t *)o->to = n;

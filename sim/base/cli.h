@@ -10,7 +10,7 @@
 enum cli_kind {
     CLI_FLAG,   /* bool */
     CLI_TEXT,   /* const char * */
-    CLI_NUMBER, /* uint64_t, decimal, up to `max` */
+    CLI_NUMBER, /* uint64_t, decimal, `min` to `max` */
     CLI_CHOICE, /* const char *, one of `argument`: "live|virtual" */
     CLI_LIST,   /* struct cli_list, may be given again and again */
 };
@@ -28,7 +28,7 @@ struct cli_option {
     const char *help;     /* one line */
     enum cli_kind kind;
     void *to;
-    uint64_t max;
+    uint64_t max, min; /* CLI_NUMBER */
 };
 
 struct cli_command {

@@ -22,7 +22,20 @@ int alone_refuse(const char *command, const char *why, int error)
     return EXIT_BAD_INPUT;
 }
 
-int alone_new(struct alone *a, const char *document)
+/* "built-in:1:9: /pointer: what" becomes "--option: what". */
+static void tell(const char *error, const struct alone_source *sources)
+{
+    const char *pointer = strchr(error, '/'), *what = pointer ? strstr(pointer, ": ") : NULL;
+
+    for (; what && sources && sources->pointer; sources++) {
+        if (strncmp(pointer, sources->pointer, strlen(sources->pointer)) != 0) continue;
+        fprintf(stderr, "%s%s\n", sources->option, what);
+        return;
+    }
+    fprintf(stderr, "%s\n", error);
+}
+
+int alone_new(struct alone *a, const char *document, const struct alone_source *sources)
 {
     struct plan_load_options o = {.path = "built-in", .text = document};
     struct driver_options d = {.flows_max = FLOWS_MAX};
@@ -30,7 +43,7 @@ int alone_new(struct alone *a, const char *document)
     struct plan_error error;
 
     if (plan_load(&o, &a->plan, &error) != 0) {
-        fprintf(stderr, "%s\n", error.text);
+        tell(error.text, sources);
         return EXIT_BAD_INPUT;
     }
     r = recorder_options_of(a->plan);
@@ -54,7 +67,27 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
     event_base_loopbreak(arg);
 }
 
-void alone_run(struct alone *a, const struct str *ready, nsec_t grace_ns)
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    struct alone *a = arg;
+
+    if (!a->connected(a)) return;
+    event_del(a->watch);
+    puts("{\"connected\":true}");
+    fflush(stdout);
+}
+
+static void watch(struct alone *a, bool (*connected)(const struct alone *a))
+{
+    static const struct timeval each = {.tv_usec = 20000};
+
+    a->connected = connected;
+    a->watch = event_new(a->base, -1, EV_PERSIST, on_watch, a);
+    if (a->watch) event_add(a->watch, &each);
+}
+
+void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const struct alone *a),
+               nsec_t grace_ns)
 {
     struct timeval grace = {.tv_sec = (time_t)(grace_ns / NSEC_PER_S),
                             .tv_usec = (suseconds_t)(grace_ns % NSEC_PER_S / 1000)};
@@ -65,6 +98,7 @@ void alone_run(struct alone *a, const struct str *ready, nsec_t grace_ns)
         if (a->signals[i]) evsignal_add(a->signals[i], NULL);
     puts(str_text(ready));
     fflush(stdout);
+    if (connected) watch(a, connected);
     event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
     driver_tell_all(a->driver, EVENT_DRAIN);
     event_base_loopexit(a->base, &grace);
@@ -82,6 +116,7 @@ void alone_deinit(struct alone *a)
     alone_stop(a);
     for (int i = 0; i < 2; i++)
         if (a->signals[i]) event_free(a->signals[i]);
+    if (a->watch) event_free(a->watch);
     tcp_base_free(a->base, FLUSH_NS);
     recorder_free(a->recorder);
     plan_free(a->plan);

@@ -13,16 +13,30 @@ struct alone {
     struct recorder *recorder;
     struct driver *driver;
     struct event *signals[2];
+    struct event *watch; /* until it is connected */
+    bool (*connected)(const struct alone *a);
 };
 
-/* Loads the scenario `document` and makes a driver. Returns 0, or an exit code after one clear line. */
-int alone_new(struct alone *a, const char *document);
+/* Which option of the command a part of its document was made from. */
+struct alone_source {
+    const char *pointer, *option;
+};
+
+/* Loads the scenario `document` and makes a driver. Returns 0, or an exit code after one clear line, which
+ * names the option of `sources` (ended by NULL) that is wrong: nobody has written the document. */
+int alone_new(struct alone *a, const char *document, const struct alone_source *sources);
 
 /* Adds a component. 0, or an exit code after one clear line. */
 int alone_add(struct alone *a, addr_t self);
 
-/* Prints `ready` (one line of JSON) and runs until a signal; then drains for at most `grace_ns`. */
-void alone_run(struct alone *a, const struct str *ready, nsec_t grace_ns);
+/*
+ * Prints `ready` (one line of JSON) and runs until a signal; then gives the drain `grace_ns`, all of it, for
+ * its last messages. `connected`: of a role that dials, whether the other side has taken it; when it first
+ * says so
+ * {"connected":true} is printed. NULL: a role that listens is ready when it says so.
+ */
+void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const struct alone *a),
+               nsec_t grace_ns);
 
 /* Before the surfaces are freed. */
 void alone_stop(struct alone *a);

@@ -41,6 +41,7 @@ int command_check(int argc, char **argv)
 
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
     s.path = positional.items[0];
+    scenario_read(&s);
     r = scenario_deployments(&s, deployment ? deployment : "all", &names, &count);
     for (size_t i = 0; r == 0 && i < count; i++) {
         struct plan *plan;
@@ -49,5 +50,6 @@ int command_check(int argc, char **argv)
     }
     for (size_t i = 0; r == 0 && i < (deployment ? count : 1); i++) r = check_one(&s, names[i]);
     free(names);
+    scenario_deinit(&s);
     return r;
 }

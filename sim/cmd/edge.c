@@ -106,18 +106,19 @@ static void describe(const struct edge_command *c, struct str *out)
 
 static int run(struct edge_command *c)
 {
+    static const struct alone_source sources[] = {{"/mcp", "--mcp"}, {NULL, NULL}};
     struct str document = STR_INIT(1 << 20), ready = STR_INIT(1 << 20);
     int r;
 
     document_of(c->args, &document);
-    r = alone_new(&c->alone, str_text(&document));
+    r = alone_new(&c->alone, str_text(&document), sources);
     if (r == 0) r = cert_files_make(c->alone.plan, c->args->certs, &c->certs);
     if (r == 0) r = open_edge(c);
     if (r == 0) r = open_entrance(c);
     if (r == 0) r = alone_add(&c->alone, ADDR(ROLE_EDGE, 0));
     if (r == 0) {
         describe(c, &ready);
-        alone_run(&c->alone, &ready, 500 * NSEC_PER_MS);
+        alone_run(&c->alone, &ready, NULL, 500 * NSEC_PER_MS);
     }
     alone_stop(&c->alone);
     entrance_free(c->entrance);
@@ -143,7 +144,7 @@ int command_edge(int argc, char **argv)
          0},
         {"--entrance", "ADDR", "a plain HTTP listener that leads into a tunnel by Host", CLI_TEXT,
          &a.entrance, 0},
-        {"--tunnels", "N", "how many tunnels: t0, t1, ... (default 1)", CLI_NUMBER, &a.tunnels, 10000},
+        {"--tunnels", "N", "how many tunnels: t0, t1, ... (default 1)", CLI_NUMBER, &a.tunnels, 10000, 1},
         {"--mcp", "NAME", "a server behind the tunnels; may be given again (default mcp)", CLI_LIST,
          &a.servers, 0},
         {"--token-key", "KEY", "from which the tunnels' tokens are made (default windtunnel)", CLI_TEXT,
@@ -163,6 +164,5 @@ int command_edge(int argc, char **argv)
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
     if (!a.certs) return alone_refuse("edge", "--certs DIR is needed: where certificates are kept", 0);
     if (a.servers.count == 0) a.servers.items[a.servers.count++] = "mcp";
-    if (a.tunnels == 0) a.tunnels = 1;
     return run(&c);
 }

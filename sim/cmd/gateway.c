@@ -10,6 +10,7 @@
 #include "sim/live/tunnel_connector.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/live/tunnel_proxy.h"
+#include "sim/record/recorder.h"
 
 struct gateway_args {
     const char *edge, *certs, *token_key;
@@ -93,15 +94,22 @@ static int open_connector(struct gateway_command *c)
     return r < 0 ? alone_refuse("gateway", why, r) : 0;
 }
 
+/* One of its connections is registered. */
+static bool is_connected(const struct alone *a)
+{
+    return histogram_count(recorder_histogram(a->recorder, METRIC_TUNNEL_HANDSHAKE)) > 0;
+}
+
 static int run(struct gateway_command *c)
 {
+    static const struct alone_source sources[] = {{"/mcp", "--route"}, {NULL, NULL}};
     struct str document = STR_INIT(1 << 20), ready = STR_INIT(4096);
     uint32_t tunnel = (uint32_t)c->args->tunnel;
     int r = split_routes(c);
 
     if (r == 0) r = cert_files_read(c->args->certs, tunnel, &c->outer_ca, &c->proxy_cert);
     if (r == 0) document_of(c, &document);
-    if (r == 0) r = alone_new(&c->alone, str_text(&document));
+    if (r == 0) r = alone_new(&c->alone, str_text(&document), sources);
     if (r == 0) r = open_proxy(c);
     if (r == 0) r = open_connector(c);
     if (r == 0) r = alone_add(&c->alone, ADDR(ROLE_PROXY, tunnel));
@@ -109,7 +117,7 @@ static int run(struct gateway_command *c)
     if (r == 0) {
         str_appendf(&ready, "{\"tunnel\":\"t%u\",\"proxy\":\"127.0.0.1:%d\"}", tunnel,
                     tunnel_proxy_port(c->proxy, tunnel));
-        alone_run(&c->alone, &ready, 500 * NSEC_PER_MS);
+        alone_run(&c->alone, &ready, is_connected, 500 * NSEC_PER_MS);
     }
     alone_stop(&c->alone);
     tunnel_connector_free(c->connector);
@@ -135,7 +143,7 @@ int command_gateway(int argc, char **argv)
         {"--route", "NAME=URL", "a server behind the tunnel; may be given again (needed)", CLI_LIST,
          &a.routes, 0},
         {"--tunnel", "K", "which tunnel: tK (default 0)", CLI_NUMBER, &a.tunnel, 9999},
-        {"--connections", "N", "connections to the edge (default 4)", CLI_NUMBER, &a.connections, 64},
+        {"--connections", "N", "connections to the edge (default 4)", CLI_NUMBER, &a.connections, 64, 1},
         {"--any-address", NULL, "upstreams may be anywhere, not only at private addresses", CLI_FLAG,
          &a.any_address, 0},
         {"--token-key", "KEY", "from which the tunnels' tokens are made (default windtunnel)", CLI_TEXT,
@@ -156,6 +164,5 @@ int command_gateway(int argc, char **argv)
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
     if (!a.edge || !a.certs || a.routes.count == 0)
         return alone_refuse("gateway", "--edge, --certs and at least one --route are needed", 0);
-    if (a.connections == 0) a.connections = 1;
     return run(&c);
 }

@@ -2,10 +2,12 @@
 
 #include <openssl/sha.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "reports/objectives.h"
 #include "sim/cmd/commands.h"
+#include "sim/plan/document.h"
 
 #ifndef WINDTUNNEL_PROFILES
 #define WINDTUNNEL_PROFILES NULL
@@ -14,11 +16,28 @@
 static struct plan_load_options options_of(const struct scenario *s)
 {
     return (struct plan_load_options){.path = s->path,
+                                      .text = s->text,
                                       .sets = s->sets ? s->sets->items : NULL,
                                       .set_count = s->sets ? s->sets->count : 0,
                                       .seed = s->seed,
                                       .profiles_dir = WINDTUNNEL_PROFILES,
                                       .names = objective_names()};
+}
+
+void scenario_read(struct scenario *s)
+{
+    size_t length;
+
+    if (file_read(s->path, PLAN_FILE_BYTES_MAX, &s->text, &length) < 0)
+        s->text = NULL;
+    else if (strlen(s->text) != length) /* it is no text: the parser says where */
+        scenario_deinit(s);
+}
+
+void scenario_deinit(struct scenario *s)
+{
+    free(s->text);
+    s->text = NULL;
 }
 
 static int told(int r, const struct plan_error *error)

@@ -6,9 +6,15 @@
 
 struct scenario {
     const char *path;
+    char *text; /* of the file, as it was when it was first read; for scenario_deinit() */
     const struct cli_list *sets;
     uint64_t seed;
 };
+
+/* Reads the file, once for all that is loaded from it: who changes it meanwhile changes the next run. What
+ * cannot be read is told by whoever loads it. */
+void scenario_read(struct scenario *s);
+void scenario_deinit(struct scenario *s);
 
 /* Loads one deployment (NULL: the first) with the document's hash filled in. Returns 0, or the exit code
  * after one clear line. */

@@ -1,9 +1,13 @@
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +26,53 @@ static void remove_directory(const char *directory)
 {
     if (nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
         fprintf(stderr, "%s: cannot be removed: %s\n", directory, strerror(errno));
+}
+
+/* A run keeps a lock on its folder, so that whoever was killed tells it by having none. The number in the
+ * name is of its process: one that has just made its folder may not have locked it yet. */
+static bool is_left_over(const char *path, const char *name)
+{
+    struct stat st;
+    long pid;
+    int fd;
+    bool unlocked;
+
+    if (sscanf(name, "windtunnel-%ld-", &pid) != 1 || pid <= 0) return false;
+    if (kill((pid_t)pid, 0) == 0 || errno != ESRCH) return false;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return false;
+    unlocked = fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+    return unlocked;
+}
+
+/* Of runs that were killed and could not. */
+static void remove_left_over(const char *base)
+{
+    DIR *dir = opendir(base);
+    const struct dirent *entry;
+    char path[512];
+
+    while (dir && (entry = readdir(dir))) {
+        if (snprintf(path, sizeof path, "%s/%s", base, entry->d_name) >= (int)sizeof path) continue;
+        if (is_left_over(path, entry->d_name)) remove_directory(path);
+    }
+    if (dir) closedir(dir);
+}
+
+/* Makes the folder of the run and locks it. */
+static int make_directory(struct live_run *run, const char *base)
+{
+    int n = snprintf(run->directory, sizeof run->directory, "%s/windtunnel-%ld-XXXXXX", base, (long)getpid());
+    int r = n >= (int)sizeof run->directory ? -ENAMETOOLONG : mkdtemp(run->directory) ? 0 : -errno;
+
+    if (r < 0) {
+        run->directory[0] = '\0';
+        return r;
+    }
+    run->lock = open(run->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (run->lock >= 0) (void)!flock(run->lock, LOCK_EX | LOCK_NB);
+    return 0;
 }
 
 struct live_watch {
@@ -58,12 +109,9 @@ static int prepare(struct live_run *run, struct layout **layout, char failure[51
                  "their "
                  "link (/links), or --clock virtual",
                  LAYOUT_RELAYED_MAX);
-    snprintf(run->directory, sizeof run->directory, "%s/windtunnel-XXXXXX", base);
-    if (r == 0 && !mkdtemp(run->directory)) {
-        r = -errno;
-        run->directory[0] = '\0';
+    remove_left_over(base);
+    if (r == 0 && (r = make_directory(run, base)) < 0)
         snprintf(failure, 512, "%s: no folder can be made for the run: %s", base, strerror(-r));
-    }
     if (r == 0 && run->flight && mkdir(run->flight, 0777) < 0 && errno != EEXIST) {
         r = -errno;
         snprintf(failure, 512, "--flight %s: %s", run->flight, strerror(-r));
@@ -105,7 +153,7 @@ static int supervise(struct live_run *run, const struct watcher *w, struct measu
 int measure_live(const struct plan *plan, const struct watcher *w, const char *flight, const char *name,
                  struct measured *ret)
 {
-    struct live_run run = {.plan = plan, .flight = flight, .name = name};
+    struct live_run run = {.plan = plan, .flight = flight, .name = name, .lock = -1};
     struct layout *layout = NULL;
     int r;
 
@@ -117,6 +165,7 @@ int measure_live(const struct plan *plan, const struct watcher *w, const char *f
     if (r < 0 && !ret->failure[0])
         snprintf(ret->failure, sizeof ret->failure, "the run cannot be set up: %s", strerror(-r));
     if (run.directory[0]) remove_directory(run.directory);
+    if (run.lock >= 0) close(run.lock);
     run_certs_deinit(&run.certs);
     layout_free(layout);
     return r;

@@ -40,7 +40,12 @@ int measure_virtual(const struct plan *plan, const struct watcher *w, struct mea
         v.series = ret->series;
         r = engine_run(&eo, &result);
     }
-    if (r == 0) {
+    if (r < 0) {
+        snprintf(ret->failure, sizeof ret->failure, "the run failed: %s", strerror(-r));
+        /* What was recorded until then is a result, though no valid one. */
+        if (recorder && ret->series)
+            measured_finish(ret, plan, (const struct recorder *const *)&recorder, 1, 0);
+    } else {
         ret->interrupted = result.interrupted;
         ret->memory_max_bytes = result.memory_max_bytes;
         ret->engine = (struct engine_figures){.deliveries = result.deliveries,

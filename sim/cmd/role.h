@@ -29,6 +29,7 @@ struct live_run {
     const char *flight;  /* folder of flight logs, or NULL */
     const char *name;    /* the scenario's */
     char directory[256]; /* of this run alone: journals, spilled files */
+    int lock;            /* on it, for as long as the run lives; or -1 */
 };
 
 /* The child_main of the supervisor. Returns the exit code. */

@@ -1,14 +1,17 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "reports/file.h"
 #include "reports/html.h"
 #include "reports/progress.h"
 #include "reports/result.h"
@@ -36,6 +39,7 @@ struct session {
     enum progress_mode progress;
     struct run_file file;
     VEC(struct result *) results;
+    int lock; /* on the folder of results, or -1 */
     bool interrupted, unwritable;
     /* Of the run under way: */
     const struct plan *plan;
@@ -325,12 +329,65 @@ static int check_all(struct session *s, char **names, size_t count)
     return 0;
 }
 
+static void remove_in(const char *folder, const char *name)
+{
+    struct str path = STR_INIT(64u << 10);
+
+    if (str_appendf(&path, "%s/%s", folder, name) >= 0) remove(str_text(&path));
+    str_deinit(&path);
+}
+
+/* "<deployment>/<replicate>", and the deployment's folder when it is empty then. */
+static void remove_result(const char *out, const struct run_entry *entry)
+{
+    struct str folder = STR_INIT(64u << 10);
+    char *path;
+
+    str_appendf(&folder, "%s/", out);
+    if (result_folder(entry->deployment, entry->replicate, &folder) >= 0 &&
+        (path = strdup(str_text(&folder)))) {
+        remove_in(path, "result.json");
+        remove_in(path, "intervals.hlog");
+        rmdir(path);
+        *strrchr(path, '/') = '\0';
+        rmdir(path);
+        free(path);
+    }
+    str_deinit(&folder);
+}
+
+/* What run.json says of an earlier run into the same folder, and nothing else: no results of two runs stand
+ * beside each other. */
+static void remove_earlier(const struct session *s)
+{
+    struct report_error error;
+    struct run_file earlier;
+
+    run_file_init(&earlier);
+    if (run_json_read(s->out, &earlier, &error) == 0) {
+        vec_for_each(entry, &earlier.results) remove_result(s->out, entry);
+        remove_in(s->out, "report.html");
+    }
+    run_file_deinit(&earlier);
+}
+
 /* The folder is tried before hours are spent on what could not be kept. */
 static int claim_out(struct session *s)
 {
     struct report_error error;
+    int r = folder_make(s->out, &error);
 
-    if (run_json_write(&s->file, s->out, &error) == 0) return 0;
+    if (r == 0) {
+        s->lock = open(s->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+            fprintf(stderr, "--out %s: another run is writing there: wait for it, or choose another folder\n",
+                    s->out);
+            return EXIT_BAD_INPUT;
+        }
+        remove_earlier(s);
+        r = run_json_write(&s->file, s->out, &error);
+    }
+    if (r == 0) return 0;
     tell(s, &error);
     return EXIT_BAD_INPUT;
 }
@@ -412,7 +469,7 @@ static int refuse_misfits(const struct run_args *a)
 int command_run(int argc, char **argv)
 {
     struct run_args args = {.clock = "live", .seed = 1, .replicates = 1};
-    struct session s = {.args = &args};
+    struct session s = {.args = &args, .lock = -1};
     struct sigaction action = {.sa_handler = on_signal};
     struct cli_list positional;
     int r = parse(&args, argc, argv, &positional);
@@ -423,6 +480,7 @@ int command_run(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     s.scenario = (struct scenario){.path = positional.items[0], .sets = &args.sets, .seed = args.seed};
+    scenario_read(&s.scenario);
     progress_mode_of(args.progress, isatty(STDERR_FILENO), &s.progress);
     run_file_init(&s.file);
     vec_init(&s.results, (size_t)PLAN_DEPLOYMENTS_MAX * REPLICATES_MAX);
@@ -430,5 +488,7 @@ int command_run(int argc, char **argv)
     vec_for_each(result, &s.results) result_free(*result);
     vec_deinit(&s.results);
     run_file_deinit(&s.file);
+    scenario_deinit(&s.scenario);
+    if (s.lock >= 0) close(s.lock);
     return r;
 }

@@ -9,6 +9,7 @@
 #include "sim/cmd/alone.h"
 #include "sim/cmd/commands.h"
 #include "sim/live/disk.h"
+#include "sim/record/recorder.h"
 
 struct runner_args {
     const char *orchestrator, *environment, *key, *cold_start;
@@ -70,13 +71,21 @@ static int open_disk(struct runner_command *c)
     return 0;
 }
 
+static bool is_connected(const struct alone *a)
+{
+    return recorder_counter(a->recorder, COUNTER_POLLS_EMPTY) ||
+           recorder_counter(a->recorder, COUNTER_HEARTBEATS);
+}
+
 static int run(struct runner_command *c)
 {
+    static const struct alone_source sources[] = {
+        {"/runners/pool/workers", "--workers"}, {"/runners/pool/cold_start", "--cold-start"}, {NULL, NULL}};
     struct str document = STR_INIT(4096), ready = STR_INIT(4096);
     int r;
 
     document_of(c->args, &document);
-    r = alone_new(&c->alone, str_text(&document));
+    r = alone_new(&c->alone, str_text(&document), sources);
     if (r == 0) r = open_client(c);
     if (r == 0) r = open_disk(c);
     if (r == 0) r = alone_add(&c->alone, ADDR(ROLE_RUNNER, 0));
@@ -86,7 +95,7 @@ static int run(struct runner_command *c)
         str_puts(&ready, ",\"workers\":");
         str_put_u64(&ready, c->args->workers);
         str_putc(&ready, '}');
-        alone_run(&c->alone, &ready, 500 * NSEC_PER_MS);
+        alone_run(&c->alone, &ready, is_connected, 500 * NSEC_PER_MS);
     }
     alone_stop(&c->alone);
     api_client_free(c->client);
@@ -106,7 +115,7 @@ int command_runner(int argc, char **argv)
          0},
         {"--environment", "ID", "the environment to serve (needed)", CLI_TEXT, &a.environment, 0},
         {"--environment-key", "KEY", "its key (needed)", CLI_TEXT, &a.key, 0},
-        {"--workers", "N", "sessions served at once (default 1)", CLI_NUMBER, &a.workers, 10000},
+        {"--workers", "N", "sessions served at once (default 1)", CLI_NUMBER, &a.workers, 10000, 1},
         {"--cold-start", "TIME", "how long a sandbox takes to start (default 1s)", CLI_TEXT, &a.cold_start,
          0},
     };
@@ -125,6 +134,5 @@ int command_runner(int argc, char **argv)
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
     if (!a.orchestrator || !a.environment || !a.key)
         return alone_refuse("runner", "--orchestrator, --environment and --environment-key are needed", 0);
-    if (a.workers == 0) a.workers = 1;
     return run(&c);
 }

@@ -21,10 +21,19 @@ const FILES = {
   'empty.json': '',
 };
 
+const RUNNER = ['--orchestrator', 'http://127.0.0.1:1', '--environment', 'e', '--environment-key', 'k'];
+
 const REFUSED = [
   [[], /^usage: windtunnel COMMAND/],
   [['rnu'], /unknown command "rnu"; did you mean run\?/],
   [['--nothing'], /unknown command/],
+  // Roles alone: the option is named, not a document that nobody wrote.
+  [['runner', ...RUNNER, '--workers', '0'], /^--workers: "0" is not a whole number from 1 to 10000$/m],
+  [['runner', ...RUNNER, '--cold-start', '3'], /^--cold-start: "3" has no unit/],
+  [['edge', '--certs', 'c', '--tunnels', '0'], /^--tunnels: "0" is not a whole number from 1 to 10000$/m],
+  [['edge', '--certs', 'c', '--mcp', 'Bad_Name'], /^--mcp: "Bad_Name" is no valid name/],
+  [['gateway', '--edge', '127.0.0.1:1', '--certs', 'c', '--route', 'a=http://127.0.0.1:1', '--connections', '0'],
+    /^--connections: "0" is not a whole number from 1 to 64$/m],
   ...['run', 'check'].flatMap((command) => [
     [[command], new RegExp(`^usage: windtunnel ${command} SCENARIO`)],
     [[command, 'missing.json'], /^missing\.json:.*No such file/],

@@ -1,6 +1,6 @@
 // Live runs: they end in order and leave nothing behind, whatever happens to them; and what they kept is replayed.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -171,6 +171,11 @@ test('the supervisor is killed: its processes go with it', async (t) => {
   child.kill('SIGKILL');
   await watched;
   await witness.nothingIsLeft({ folders: false });
+  assert.equal(readdirSync(witness.directory).length, 1, 'what it could not remove');
+  mkdirSync(join(witness.directory, 'windtunnel-notes'));
+  const next = live(cwd, args('spill-100k', { '/duration': '1s', ...NEVER_MISSED }));
+  wentWell(await next.watched, cwd);
+  assert.deepEqual(readdirSync(witness.directory), ['windtunnel-notes'], 'the next run removes it, and nothing else');
 });
 
 // Nobody asked for a relay: the scenario's links are honoured by themselves.

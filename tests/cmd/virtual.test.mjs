@@ -154,6 +154,70 @@ test('an objective that too few samples can answer is not met', async (t) => {
   assert.ok(objective.reason);
 });
 
+test('a run takes the place of the one before it in the same folder, and of nothing else', async (t) => {
+  const cwd = folder(t);
+  const out = join(cwd, 'o');
+  went(await virtual(cwd, 'fan-out', '--deployment', 'all', '--replicates', '2', '--out', 'o'), 0);
+  writeFileSync(join(out, 'shed', 'notes.txt'), 'mine');
+  went(await virtual(cwd, 'fan-out', '--deployment', 'queue', '--out', 'o'), 0);
+  assert.deepEqual(readdirSync(out).sort(), ['queue', 'report.html', 'run.json', 'shed']);
+  assert.deepEqual(readdirSync(join(out, 'shed')), ['notes.txt']);
+  assert.deepEqual(readdirSync(join(out, 'queue')), ['0']);
+  assert.deepEqual(readRun(out).results.map((r) => r.deployment), ['queue']);
+});
+
+test('two runs at once into one folder: the second is refused', async (t) => {
+  const cwd = folder(t);
+  const long = sets({ '/duration': '47h', '/interval': '10s' });
+  const { child, ended } = start(['run', COLD, '--clock', 'virtual', ...long, '--out', 'o'], { cwd });
+  for (let i = 0; i < 100 && !readdirSync(cwd).includes('o'); i++) await sleep(20);
+  await sleep(200);
+  const second = await virtual(cwd, 'fan-out', '--out', 'o');
+  went(second, 2);
+  oneLine(second.stderr, /^--out o: another run is writing there/);
+  child.kill('SIGINT');
+  went(await ended, 130);
+  assert.equal(readRun(join(cwd, 'o')).scenario.name, 'cold-start');
+});
+
+// Whoever edits the scenario in the middle of a run does not mix two of them.
+test('the scenario is read once', async (t) => {
+  const cwd = folder(t);
+  const path = join(cwd, 's.json');
+  const text = readFileSync(COLD, 'utf8').replace('"duration": "30s"', '"duration": "3h"');
+  writeFileSync(path, text);
+  const { ended } = start(['run', 's.json', '--clock', 'virtual', '--deployment', 'all', '--out', 'o'], { cwd });
+  for (let i = 0; i < 500 && !readdirSync(cwd).includes('o'); i++) await sleep(10);
+  writeFileSync(path, '{');
+  const r = await ended;
+  assert.ok([0, 1].includes(r.code), r.stderr);
+  const { results } = readRun(join(cwd, 'o'));
+  assert.equal(results.length, 6);
+  assert.equal(new Set(results.map((one) => readResult(join(cwd, 'o'), one.deployment).scenario.sha256)).size, 1);
+});
+
+test('figures of each tool, server and script, where there is more than one', async (t) => {
+  const cwd = folder(t);
+  went(await virtual(cwd, 'spill-100k', ...sets({ '/objectives': ['p50(tool.call{tool=read}) < 1s', 'count(mcp.call{server=archive}) > 10'] }),
+    '--out', 'o'), 0);
+  const result = readResult(join(cwd, 'o'), 'tunnel');
+  checkResult(result);
+  const parts = Object.keys(result.metrics).filter((name) => name.includes('{'));
+  assert.deepEqual(parts, ['bash', 'read', 'mcp'].map((tool) => `tool.call{tool=${tool}}`));
+  assert.equal(parts.reduce((sum, name) => sum + result.metrics[name].count, 0), result.metrics['tool.call'].count);
+  assert.equal(result.hops.calls, result.metrics['tool.call'].count);
+});
+
+test('what a limit refuses is shed, and in no latency', async (t) => {
+  const cwd = folder(t);
+  went(await virtual(cwd, 'fan-out', '--deployment', 'shed', '--out', 'o'), 0);
+  const { ledger: { accounts }, metrics, hops, counters } = readResult(join(cwd, 'o'), 'shed');
+  assert.ok(accounts.call.shed > 0);
+  assert.deepEqual([accounts.call.shed, accounts.call.failed, hops.calls_shed], [accounts.sandbox.shed, 0, accounts.call.shed]);
+  assert.deepEqual([hops.calls, metrics['tool.call'].count], [accounts.call.completed, accounts.call.completed]);
+  assert.deepEqual([counters.http_4xx, counters.http_5xx], [0, 0]);
+});
+
 test('Ctrl-C: 130, and what was measured is there', async (t) => {
   const cwd = folder(t);
   const long = sets({ '/duration': '47h', '/interval': '10s' });
