@@ -69,6 +69,10 @@ void session_log_get(const struct session_log_store *store, const struct session
 void session_log_soon(const struct session_log_store *store, const struct session_log *log, uint32_t seq,
                       unsigned step);
 
+/* After both steps: the owner of event `seq`, or some number. */
+uint32_t session_log_owner_soon(const struct session_log_store *store, const struct session_log *log,
+                                uint32_t seq);
+
 /* Sets the time of an event that is not bound. */
 void session_log_set_at(struct session_log_store *store, const struct session_log *log, uint32_t seq,
                         nsec_t at);

@@ -1,6 +1,7 @@
 #include "sim/virtual/calendar.h"
 
 #include "sim/base/mix.h"
+#include "sim/base/pages.h"
 #include "sim/base/panic.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 
 #define CHUNK_ITEMS  31
 #define BLOCK_CHUNKS 64
+#define BLOCKS_SMALL 32 /* the first of them; those behind are huge pages */
 /* More in `ready` than this, and its time range is cut down. */
 #define READY_MANY 40
 /* A bucket with more is not made ready, but sinks to finer ones. */
@@ -33,17 +35,21 @@ static inline bool before(const struct cal_entry *a, const struct cal_entry *b)
 /* A block of chunks; its first chunk links the blocks. */
 static int add_block(struct calendar *c)
 {
-    struct cal_chunk *block = malloc(BLOCK_CHUNKS * sizeof(*block));
+    bool small = c->blocks_len < BLOCKS_SMALL;
+    size_t bytes = small ? BLOCK_CHUNKS * sizeof(struct cal_chunk) : PAGES_HUGE;
+    size_t chunks = bytes / sizeof(struct cal_chunk);
+    struct cal_chunk *block = small ? malloc(bytes) : pages_alloc(bytes);
 
     if (!block) return -ENOMEM;
     block->next = c->blocks;
     c->blocks = block;
-    for (int i = 1; i < BLOCK_CHUNKS; i++) {
+    c->blocks_len++;
+    for (size_t i = 1; i < chunks; i++) {
         block[i].next = c->spare;
         c->spare = &block[i];
     }
-    c->chunks += BLOCK_CHUNKS - 1;
-    c->bytes += BLOCK_CHUNKS * sizeof(*block);
+    c->chunks += chunks - 1;
+    c->bytes += bytes;
     return 0;
 }
 

@@ -633,11 +633,19 @@ static void start_if_down(struct engine *e, addr_t self)
     if (!is_up(e, self) && !plan_is_killed(e->plan, self, e->now)) start(e, self);
 }
 
+static void tell_to_stop(struct engine *e, addr_t self)
+{
+    struct event ev = {.type = EVENT_DRAIN, .self = self};
+
+    if (is_up(e, self)) handle(e, &ev);
+}
+
 static void on_fault(struct engine *e, uint32_t index, bool begin)
 {
     const struct plan_fault *f = &e->plan->faults[index];
 
     if (f->kind == FAULT_KILL) for_each_target(e, f, begin ? crash : start_if_down);
+    if (f->kind == FAULT_RESTART && begin) for_each_target(e, f, tell_to_stop);
     if (f->kind == FAULT_LINK_CUT && begin) cut_link(e, f);
     if (begin) recorder_count(e->opts->recorder, COUNTER_FAULTS_INJECTED, 1);
 }
@@ -740,7 +748,7 @@ static size_t fetch_events(const struct engine *e, struct near *ret_near)
 static void fetch_component(const struct engine *e, const struct near *near, unsigned step)
 {
     const struct transit *t = near->transit;
-    struct prospect what = {0};
+    struct prospect what = {.flows = e->ends};
     const struct flow_end *f;
 
     if (!t) {

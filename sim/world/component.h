@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "sim/base/nsec.h"
+#include "sim/base/slab.h"
 #include "sim/plan/plan.h"
 #include "sim/world/msg.h"
 
@@ -50,14 +51,21 @@ struct env {
 
 struct component;
 
-#define SOON_STEPS 4u
+#define SOON_STEPS 5u
 
 /* What may be known of an event before it comes. */
 struct prospect {
-    uint32_t tag;          /* of its flow; 0 for a new one */
-    uint64_t token;        /* of a timer, otherwise 0 */
-    const struct msg *msg; /* or NULL */
+    uint32_t tag;             /* of its flow; 0 for a new one */
+    uint64_t token;           /* of a timer, otherwise 0 */
+    const struct msg *msg;    /* or NULL */
+    const struct slab *flows; /* for prospect_flow() alone */
 };
+
+/* Something will be sent on this flow. */
+static inline void prospect_flow(const struct prospect *what, uint32_t flow)
+{
+    if (slab_index(flow) < what->flows->used) __builtin_prefetch(slab_get_unchecked(what->flows, flow));
+}
 
 /* Fetches an object that may be long. */
 static inline void prefetch_object(const void *object, size_t size)

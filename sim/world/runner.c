@@ -260,6 +260,12 @@ static void slot_soon(const struct runner *r, uint32_t number)
     if (number < r->plan->workers) prefetch_object(&r->slots[number], sizeof(struct slot));
 }
 
+static void call_fetch(const struct runner *r, uint32_t id)
+{
+    if (slab_index(id) < r->calls.used)
+        prefetch_object(slab_get_unchecked(&r->calls, id), sizeof(struct call));
+}
+
 static void call_soon(const struct runner *r, uint32_t id, unsigned step)
 {
     const struct call *c;
@@ -267,10 +273,15 @@ static void call_soon(const struct runner *r, uint32_t id, unsigned step)
     if (slab_index(id) >= r->calls.used) return;
     c = slab_get_unchecked(&r->calls, id);
     switch (step) {
-    case 0: prefetch_object(c, sizeof *c); break;
+    case 0: call_fetch(r, id); break;
     case 1:
         slot_soon(r, c->slot);
         if (c->use) sandbox_pool_soon(r->sandboxes, c->use, 0);
+        if (c->flags & CALL_BILLED) recorder_soon(runner_recorder(r), ACCOUNT_SANDBOX, c->sandbox_entry);
+        if (c->state == CALL_POSTING) recorder_soon(runner_recorder(r), ACCOUNT_RESULT, c->entry);
+        break;
+    case 2: /* its end may be the turn of the session's first */
+        if (c->slot < r->plan->workers) call_fetch(r, r->slots[c->slot].first);
         break;
     default: break;
     }

@@ -7,8 +7,8 @@
  * of the small scenario, so that all their messages are on their way at once. Beside it, at the same number
  * of pending events, what the bare calendar does: the ratio says what all the rest costs, on any machine.
  *
- *     bench_fanout [SESSIONS]     default 20,000, each with 50 tool calls; or FANOUT_SESSIONS in the
- * environment
+ *     bench_fanout [SESSIONS [scaled]]    default 20,000, each with 50 tool calls, or FANOUT_SESSIONS in the
+ *                                         environment; `scaled`: only the first of all these, for profiles
  *
  * Rates are by CPU time of this one thread, so that what else the machine does hardly shows.
  */
@@ -168,18 +168,24 @@ static struct outcome measure(const char *what, const struct settings *settings)
     return outcome;
 }
 
+/* By the end of the arrivals a twentieth as many workers have served a fifth of them. */
+static struct outcome measure_scaled(uint64_t sessions)
+{
+    struct settings settings;
+
+    settings_constant(&settings, sessions * 5 / 4, sessions / 20 + 1);
+    return measure("fan-out, scaled", &settings);
+}
+
 static int bench(uint64_t sessions)
 {
     struct settings settings;
     struct outcome half, full, all;
     double hold;
 
-    print_machine();
-    /* By the end of the arrivals a twentieth as many workers have served a fifth of them. */
     settings_constant(&settings, sessions * 5 / 8, sessions / 20 + 1);
     half = measure("fan-out, half the rate", &settings);
-    settings_constant(&settings, sessions * 5 / 4, sessions / 20 + 1);
-    full = measure("fan-out, scaled", &settings);
+    full = measure_scaled(sessions);
     printf("  a session more weighs %.2f kB\n",
            ((double)full.memory - (double)half.memory) / (double)(full.at_once - half.at_once) / 1e3);
     settings_at_once(&settings, sessions);
@@ -198,8 +204,10 @@ int main(int argc, char **argv)
     uint64_t sessions = given ? strtoull(given, NULL, 10) : 20000;
 
     if (sessions == 0 || sessions > 1000000) {
-        fprintf(stderr, "usage: bench_fanout [SESSIONS]\n");
+        fprintf(stderr, "usage: bench_fanout [SESSIONS [scaled]]\n");
         return 2;
     }
+    print_machine();
+    if (argc > 2) return measure_scaled(sessions).wrong;
     return bench(sessions);
 }
