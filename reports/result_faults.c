@@ -5,8 +5,8 @@
 
 #include <errno.h>
 
-static const char *const words[] = {"kill",  "cut",  "stall",  "half-open",
-                                    "delay", "rate", "answer", "worker-crash"};
+static const char *const words[] = {"kill", "cut",    "stall",        "half-open", "delay",
+                                    "rate", "answer", "worker-crash", "restart"};
 
 /* Whether the two are one event to a person: the same thing at the same time to instances of one role. */
 static bool alike(const struct plan_fault *a, const struct plan_fault *b)

@@ -273,6 +273,13 @@ static void on_start(void *user, addr_t component, uint32_t incarnation)
     str_deinit(&error);
 }
 
+static void on_stop(void *user, addr_t component)
+{
+    struct role_process *r = user;
+
+    driver_tell(r->driver, component, EVENT_DRAIN);
+}
+
 static void on_end(void *user)
 {
     struct role_process *r = user;
@@ -296,7 +303,7 @@ static void on_done(void *user)
 }
 
 static const struct child_handler handler = {
-    .go = on_go, .crash = on_crash, .start = on_start, .end = on_end, .exit = on_exit_word};
+    .go = on_go, .crash = on_crash, .start = on_start, .stop = on_stop, .end = on_end, .exit = on_exit_word};
 
 /* -------------------------------------------------------------------------------------------------------------------
  */

@@ -26,6 +26,8 @@ static void handle_line(struct child_link *l, const char *line)
         l->handler->crash(l->user, (addr_t)a);
     else if (sscanf(line, "start %" SCNu64 " %" SCNu64, &a, &b) == 2)
         l->handler->start(l->user, (addr_t)a, (uint32_t)b);
+    else if (sscanf(line, "stop %" SCNu64, &a) == 1)
+        l->handler->stop(l->user, (addr_t)a);
     else if (strcmp(line, "end") == 0)
         l->handler->end(l->user);
     else

@@ -219,13 +219,15 @@ void driver_cut(const struct wire *w, const struct msg *m)
     if (!w->uncounted) count_flow(w->driver, w->driver->any, m, FLOW_CUT);
 }
 
+void driver_tell(struct driver *d, addr_t self, enum event_type type)
+{
+    if (world_has(d->world, self)) queue_event(d, type, self, 0);
+}
+
 void driver_tell_all(struct driver *d, enum event_type type)
 {
     for (enum role role = ROLE_MCP; role < ROLE_COUNT; role++) {
-        for (uint32_t i = 0; i < plan_instances(d->opts.plan, role); i++) {
-            addr_t self = ADDR(role, i);
-            if (world_has(d->world, self)) queue_event(d, type, self, 0);
-        }
+        for (uint32_t i = 0; i < plan_instances(d->opts.plan, role); i++) driver_tell(d, ADDR(role, i), type);
     }
 }
 

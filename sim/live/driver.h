@@ -89,6 +89,9 @@ int driver_recover(struct driver *d, addr_t self);
  * those whose OPEN it has not seen. No wire of it is left. */
 void driver_crash(struct driver *d, addr_t self);
 
+/* Queues an event of this type (EVENT_DRAIN) for a component; one that is not here hears nothing. */
+void driver_tell(struct driver *d, addr_t self, enum event_type type);
+
 /* Queues an event of this type (EVENT_DRAIN, EVENT_END) for every component here. */
 void driver_tell_all(struct driver *d, enum event_type type);
 

@@ -445,6 +445,18 @@ static void play(struct supervisor *s, struct running *c, nsec_t at)
         tell_components(s, c);
 }
 
+/* A component that is told to stop in order; one that is down, or just comes up, hears nothing. */
+static void tell_to_stop(struct supervisor *s, const struct plan_fault *f)
+{
+    for (size_t k = 0; k < s->opts->layout->process_count; k++) {
+        struct running *c = &s->children[k];
+        const struct process *p = process_of(s, c);
+
+        for (size_t i = 0; c->state == CHILD_RUNNING && i < p->component_count; i++)
+            if (fault_hits(f, p->components[i]) && !c->gone[i]) say(c, "stop %" PRIu32, p->components[i]);
+    }
+}
+
 static void play_actions(struct supervisor *s)
 {
     while (s->next_action < s->actions.len && s->actions.items[s->next_action].at <= run_now(s)) {
@@ -453,7 +465,11 @@ static void play_actions(struct supervisor *s)
         for (size_t i = 0; i < s->opts->layout->process_count; i++) play(s, &s->children[i], at);
         for (; s->next_action < s->actions.len && s->actions.items[s->next_action].at == at;
              s->next_action++) {
-            if (s->actions.items[s->next_action].begins) recorder_count(s->own, COUNTER_FAULTS_INJECTED, 1);
+            const struct action *a = &s->actions.items[s->next_action];
+            const struct plan_fault *f = &s->opts->plan->faults[a->fault];
+
+            if (f->kind == FAULT_RESTART) tell_to_stop(s, f);
+            if (a->begins) recorder_count(s->own, COUNTER_FAULTS_INJECTED, 1);
         }
     }
 }

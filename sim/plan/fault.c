@@ -45,6 +45,7 @@ static unsigned kind_roles(enum fault_kind kind)
                         ROLE_BIT(ROLE_CONNECTOR) | ROLE_BIT(ROLE_PROXY) | ROLE_BIT(ROLE_RUNNER);
 
     if (kind == FAULT_KILL) return machines;
+    if (kind == FAULT_RESTART) return ROLE_BIT(ROLE_EDGE) | ROLE_BIT(ROLE_CONNECTOR);
     if (kind == FAULT_ANSWER)
         return ROLE_BIT(ROLE_ORCHESTRATOR) | ROLE_BIT(ROLE_EDGE) | ROLE_BIT(ROLE_MCP) | ROLE_BIT(ROLE_PROXY);
     return ROLE_BIT(ROLE_RUNNER);
@@ -53,6 +54,7 @@ static unsigned kind_roles(enum fault_kind kind)
 static const char *kind_targets(enum fault_kind kind)
 {
     if (kind == FAULT_KILL) return "orchestrator, edge, mcp/NAME, gateway/N, connector/N, proxy/N, runner/N";
+    if (kind == FAULT_RESTART) return "edge, gateway/N, connector/N";
     if (kind == FAULT_ANSWER) return "orchestrator, edge, mcp/NAME, gateway/N, proxy/N";
     return "runner/N";
 }
@@ -224,16 +226,38 @@ static void put_target(struct faults *faults, const struct plan_fault *fault, co
     }
 }
 
+static nsec_t restart_stop_ns(const struct plan *plan)
+{
+    return nsec_add(plan->tunnels.grace_ns, PLAN_LAST_WORDS_NS);
+}
+
+/* Told to stop, which is the connector's affair alone, and dead when it has had its time. */
+static void put_restart(struct faults *faults, const struct plan *plan, const struct plan_fault *fault,
+                        const struct target *target)
+{
+    struct plan_fault stop = *fault, kill = *fault;
+    struct target told = *target;
+
+    told.gateway = false;
+    stop.for_ns = restart_stop_ns(plan);
+    put_target(faults, &stop, &told);
+    kill.kind = FAULT_KILL;
+    kill.at_ns = nsec_add(fault->at_ns, stop.for_ns);
+    put_target(faults, &kill, target);
+}
+
 static int fault_check(struct context *c, const struct plan *plan, const struct plan_fault *fault)
 {
+    nsec_t stop = fault->kind == FAULT_RESTART ? restart_stop_ns(plan) : 0;
     char end[48];
 
     units_format(UNIT_DURATION, plan->duration_ns, end, sizeof(end));
     if (fault->at_ns >= plan->duration_ns)
         return fail_at(c, "at", "not within the run; allowed: 0s to below %s", end);
     units_format(UNIT_DURATION, plan->duration_ns + plan->drain_ns, end, sizeof(end));
-    if (fault->at_ns + fault->for_ns > plan->duration_ns + plan->drain_ns)
-        return fail_at(c, "for", "not over within the run; at + for is at most %s", end);
+    if (fault->at_ns + stop + fault->for_ns > plan->duration_ns + plan->drain_ns)
+        return fail_at(c, "for", "not over within the run; at +%s for is at most %s",
+                       fault->kind == FAULT_RESTART ? " /tunnels/grace + 100ms +" : "", end);
     return 0;
 }
 
@@ -246,8 +270,12 @@ static int fault_add(struct context *c, const struct plan *plan, const struct fa
     if (r != 0) return r;
     r = fault_is_of_link(&draft->fault) ? link_target(c, plan, draft, &target)
                                         : machine_target(c, plan, draft, &target);
-    if (r == 0) put_target(faults, &draft->fault, &target);
-    return r;
+    if (r != 0) return r;
+    if (draft->fault.kind == FAULT_RESTART)
+        put_restart(faults, plan, &draft->fault, &target);
+    else
+        put_target(faults, &draft->fault, &target);
+    return 0;
 }
 
 static int faults_walk(struct context *c, struct draft *draft, struct faults *faults)

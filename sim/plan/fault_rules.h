@@ -9,7 +9,14 @@
 /* Whether it is one of a link's: cut, stall, half-open, delay, rate. */
 static inline bool fault_is_of_link(const struct plan_fault *f)
 {
-    return f->kind != FAULT_KILL && f->kind != FAULT_ANSWER && f->kind != FAULT_WORKER_CRASH;
+    switch (f->kind) {
+    case FAULT_LINK_CUT:
+    case FAULT_LINK_STALL:
+    case FAULT_LINK_HALF_OPEN:
+    case FAULT_LINK_DELAY:
+    case FAULT_LINK_RATE: return true;
+    default: return false;
+    }
 }
 
 /* From `at_ns` on, for `for_ns` (0: to the end). */

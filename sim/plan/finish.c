@@ -252,6 +252,7 @@ static const struct {
                           BIT(KEY_RETRY_AFTER)},
     [FAULT_WORKER_CRASH] = {"worker-crash", BIT(KEY_TARGET),
                             BIT(KEY_TARGET) | BIT(KEY_COUNT) | BIT(KEY_DELAY)},
+    [FAULT_RESTART] = {"restart", BIT(KEY_TARGET) | BIT(KEY_FOR), BIT(KEY_TARGET) | BIT(KEY_FOR)},
 };
 
 int fault_finish(struct context *c, json_t *in, void *element)

@@ -248,8 +248,11 @@ enum fault_kind {
     FAULT_ANSWER, /* target answers `share_ppm` of requests with `status` (and retry-after) for `for_ns` */
     FAULT_WORKER_CRASH, /* the next `count` workers of the runner that acknowledge an item vanish, `delay_ns`
                            later */
-    FAULT_RESTART, /* target is told to stop (EVENT_DRAIN) and has `for_ns` to let its streams end */
+    FAULT_RESTART,      /* target is told to stop (EVENT_DRAIN) and has `for_ns` to let its streams end */
 };
+
+/* What is told to stop has /tunnels/grace for its streams, and after that so long for its last words. */
+#define PLAN_LAST_WORDS_NS (100 * NSEC_PER_MS)
 
 /* A restart is two faults in a plan: FAULT_RESTART, and FAULT_KILL of the same target when that is over. */
 struct plan_fault {

@@ -51,6 +51,8 @@ struct edge {
     struct prng faults;
     uint32_t registrations;
     nsec_t timer_at; /* NSEC_MAX: no timer is set */
+    nsec_t grace_at; /* of the drain */
+    bool draining;
 };
 
 static void edge_free(struct component *base)
@@ -102,7 +104,7 @@ static int edge_new(const struct env *env, struct component **ret)
     e->carrier_count = t->count * e->ring;
     ASSERT(e->carrier_count < RELAY_TAG_MIN - 1);
     e->faults = answer_fault_stream(env);
-    e->timer_at = NSEC_MAX;
+    e->timer_at = e->grace_at = NSEC_MAX;
     list_init(&e->heard);
     list_init(&e->pinged);
     r = edge_init(e, t);
@@ -182,6 +184,20 @@ static void carrier_gone(struct edge *e, nsec_t now, struct carrier *k)
     k->flow = 0;
 }
 
+/* Says the last word on a carrier. */
+static void close_carrier(struct carrier *k, struct outbox *out)
+{
+    if (!k->flow || k->closing) return;
+    k->closing = true;
+    flow_data(out, k->flow, (struct msg){.kind = M_UNREGISTER, .flags = MSG_LAST, .bytes = BYTES_CONTROL});
+}
+
+/* A draining carrier without streams is closed. */
+static void close_if_empty(struct edge *e, struct carrier *k, struct outbox *out)
+{
+    if (k->draining && !route_streams(e->route, number_of(e, k))) close_carrier(k, out);
+}
+
 static void heard_from(struct edge *e, nsec_t now, struct carrier *k)
 {
     k->heard_at = now;
@@ -207,14 +223,13 @@ static void ping_all(struct edge *e, nsec_t now, nsec_t gap, struct outbox *out)
     }
 }
 
-/* Drops whoever was silent too long, pings, and sets the timer for the next one. */
-static void watch(struct edge *e, nsec_t now, struct outbox *out)
+/* Drops whoever was silent too long, and pings. Returns when that is due again. */
+static nsec_t watch(struct edge *e, nsec_t now, struct outbox *out)
 {
-    nsec_t detect = e->base.env.plan->tunnels.edge_detect_ns, gap = nsec_max(detect / 2, 1);
+    nsec_t detect = e->base.env.plan->tunnels.edge_detect_ns, gap = nsec_max(detect / 2, 1), at;
     struct carrier *k;
-    nsec_t at;
 
-    if (!detect) return;
+    if (!detect) return NSEC_MAX;
     while ((k = list_first_entry(&e->heard, struct carrier, heard)) && nsec_add(k->heard_at, detect) <= now) {
         count(e, COUNTER_TIMEOUTS);
         flow_reset(out, k->flow, RESET_CUT);
@@ -224,6 +239,44 @@ static void watch(struct edge *e, nsec_t now, struct outbox *out)
     ping_all(e, now, gap, out);
     if ((k = list_first_entry(&e->pinged, struct carrier, pinged)))
         at = nsec_min(at, nsec_add(k->pinged_at, gap));
+    return at;
+}
+
+static enum ledger_end ledger_end_of(enum relay_outcome outcome)
+{
+    switch (outcome) {
+    case RELAY_CLOSED: return LEDGER_COMPLETED;
+    case RELAY_REFUSED: return LEDGER_FAILED;
+    case RELAY_DROPPED: return LEDGER_SHED;
+    case RELAY_CUT: return LEDGER_LOST;
+    case RELAY_GOES_ON: break;
+    }
+    UNREACHABLE();
+}
+
+static void stream_cut(void *user, const struct relay_pair *pair)
+{
+    struct edge *e = user;
+
+    recorder_end(e->base.env.recorder, ACCOUNT_STREAM, pair->ledger, ledger_end_of(RELAY_CUT));
+    route_release(e->route, pair->owner);
+}
+
+/* Streams that have not ended are cut, and all connections closed. */
+static void grace_over(struct edge *e, struct outbox *out)
+{
+    e->grace_at = NSEC_MAX;
+    relay_cut_all(&e->relay, out, stream_cut, e);
+    for (uint32_t i = 0; i < e->carrier_count; i++) close_carrier(&e->carriers[i], out);
+}
+
+/* What is due is done, and the timer set for what is due next. */
+static void go_on(struct edge *e, nsec_t now, struct outbox *out)
+{
+    nsec_t at = watch(e, now, out);
+
+    if (e->grace_at <= now) grace_over(e, out);
+    at = nsec_min(at, e->grace_at);
     if (at >= e->timer_at) return;
     e->timer_at = at;
     timer_set(out, at, 0);
@@ -258,7 +311,7 @@ static void accept_carrier(struct edge *e, nsec_t now, const struct event *ev, s
     heard_from(e, now, k);
     pinged(e, now, k);
     set_usable(e, now, k, true);
-    watch(e, now, out);
+    go_on(e, now, out);
 }
 
 static void on_register(struct edge *e, nsec_t now, const struct event *ev, struct outbox *out)
@@ -272,7 +325,7 @@ static void on_register(struct edge *e, nsec_t now, const struct event *ev, stru
         flow_reset(out, k->flow, RESET_CUT);
         carrier_gone(e, now, k);
     }
-    if (!fault && k && !k->flow) {
+    if (!fault && !e->draining && k && !k->flow) {
         accept_carrier(e, now, ev, k, out);
         return;
     }
@@ -281,17 +334,11 @@ static void on_register(struct edge *e, nsec_t now, const struct event *ev, stru
         flow_answer(out, ev->flow, answer_fault_msg(fault));
     else if (!k)
         refuse(ev->flow, 404, ERROR_NOT_FOUND, 0, out);
+    else if (e->draining)
+        refuse(ev->flow, 503, ERROR_OVERLOADED, 0, out);
     else
         refuse(ev->flow, 409, ERROR_CONFLICT,
                detect ? nsec_round_up(detect, NSEC_PER_MS) : DUPLICATE_RETRY_NS, out);
-}
-
-/* A draining carrier without streams is closed. */
-static void close_if_empty(struct edge *e, struct carrier *k, struct outbox *out)
-{
-    if (!k->flow || !k->draining || k->closing || route_streams(e->route, number_of(e, k))) return;
-    k->closing = true;
-    flow_data(out, k->flow, (struct msg){.kind = M_UNREGISTER, .flags = MSG_LAST, .bytes = BYTES_CONTROL});
 }
 
 static void on_carrier_last(struct edge *e, nsec_t now, struct carrier *k, struct outbox *out)
@@ -323,18 +370,6 @@ static void on_carrier_msg(struct edge *e, nsec_t now, const struct event *ev, s
 
 /* Streams
  * ---------------------------------------------------------------------------------------------------- */
-
-static enum ledger_end ledger_end_of(enum relay_outcome outcome)
-{
-    switch (outcome) {
-    case RELAY_CLOSED: return LEDGER_COMPLETED;
-    case RELAY_REFUSED: return LEDGER_FAILED;
-    case RELAY_DROPPED: return LEDGER_SHED;
-    case RELAY_CUT: return LEDGER_LOST;
-    case RELAY_GOES_ON: break;
-    }
-    UNREACHABLE();
-}
 
 static void refuse_stream(struct edge *e, uint32_t flow, enum route_outcome why, struct outbox *out)
 {
@@ -410,6 +445,24 @@ static void end_all(struct edge *e, enum ledger_end end)
     }
 }
 
+/* Nothing new comes in: every connection is told so, and closed when it carries nothing any more. */
+static void drain(struct edge *e, nsec_t now, struct outbox *out)
+{
+    if (e->draining) return;
+    e->draining = true;
+    e->grace_at = nsec_add(now, e->base.env.plan->tunnels.grace_ns);
+    for (uint32_t i = 0; i < e->carrier_count; i++) {
+        struct carrier *k = &e->carriers[i];
+
+        if (!k->flow || k->closing) continue;
+        if (!k->draining) flow_data(out, k->flow, (struct msg){.kind = M_UNREGISTER, .bytes = BYTES_CONTROL});
+        k->draining = true;
+        set_usable(e, now, k, false);
+        close_if_empty(e, k, out);
+    }
+    go_on(e, now, out);
+}
+
 static void on_open(struct edge *e, nsec_t now, const struct event *ev, struct outbox *out)
 {
     switch (ev->msg.kind) {
@@ -434,8 +487,9 @@ static void edge_handle(struct component *base, nsec_t now, const struct event *
         break; /* else: the rest of a flow that was refused */
     case EVENT_TIMER:
         if (e->timer_at <= now) e->timer_at = NSEC_MAX;
-        watch(e, now, out);
+        go_on(e, now, out);
         break;
+    case EVENT_DRAIN: drain(e, now, out); break;
     case EVENT_END: end_all(e, LEDGER_IN_FLIGHT); break;
     case EVENT_CRASH: end_all(e, LEDGER_LOST); break;
     default: break;

@@ -176,6 +176,35 @@ test('half a gateway is down while its process is killed', (t) =>
       assert.equal(lost(r, 'connection'), 8);
     } }));
 
+const restart = (target) => ({ kind: 'restart', at: '1500ms', for: '500ms', target });
+const GRACE = { '/tunnels/grace': '500ms' };
+
+test('a gateway is restarted in order: its tunnel takes no new streams, then it dies', (t) => both(t, [restart('gateway/1')], {
+  set: GRACE,
+  check: (r) => {
+    allDone(r);
+    assert.equal(r.counters.role_restarts, 2);
+    /* From the word to the new registration. */
+    assert.ok(r.metrics['tunnel.usable'].max_ns > 1.09e9 && r.metrics['tunnel.usable'].max_ns < 1.5e9, `${r.metrics['tunnel.usable'].max_ns}`);
+  } }));
+
+test('… with its process, and another replica takes over meanwhile', (t) => both(t, [restart('gateway/2')], {
+  set: { ...GRACE, '/tunnels/replicas': 2, '/live/gateway_processes': 0 }, logs: ['gateway-2.0.flight', 'gateway-2.1.flight'],
+  check: (r) => {
+    allDone(r);
+    assert.equal(r.metrics['tunnel.usable']?.count ?? 0, 0);
+    assert.equal(r.ledger.accounts.stream.failed, 0);
+  } }));
+
+test('the edge is restarted in order: connections without streams end, the others when it dies', (t) => both(t, [restart('edge')], {
+  set: GRACE,
+  check: (r) => {
+    allDone(r);
+    assert.equal(r.counters.role_restarts, 1);
+    assert.ok(r.ledger.accounts.connection.completed + lost(r, 'connection') === 8);
+    assert.ok(r.metrics['tunnel.usable'].count >= 4);
+  } }));
+
 for (const [what, set, logs] of [
   ['within the process of both', {}, []],
   ['with its process', { '/live/runner_processes': 0 }, ['runner-0.0.flight', 'runner-0.1.flight']],

@@ -328,7 +328,7 @@ static const struct {
     {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
      "{\"kind\": \"kil\", \"at\": \"1s\"}",
      "s.json:12:22: /faults/0/kind: unknown word \"kil\"; did you mean \"kill\"? allowed: kill, cut, stall, "
-     "half-open, delay, rate, answer, worker-crash"},
+     "half-open, delay, rate, answer, worker-crash, restart"},
     {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
      "{\"kind\": \"kill\", \"at\": \"1s\"}",
      "s.json:12:13: /faults/0: \"target\" is missing: it is required with kind kill"},
@@ -390,6 +390,10 @@ static const struct {
      "{\"kind\": \"answer\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"connector/0\", \"status\": 503}",
      "s.json:12:67: /faults/0/target: \"connector/0\" cannot be hit by this kind; allowed: orchestrator, "
      "edge, mcp/NAME, gateway/N, proxy/N"},
+    {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
+     "{\"kind\": \"restart\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
+     "s.json:12:52: /faults/0/for: not over within the run; at + /tunnels/grace + 100ms + for is at most "
+     "20s"},
     {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
      "{\"kind\": \"worker-crash\", \"at\": \"1s\", \"target\": \"edge\"}",
      "s.json:12:60: /faults/0/target: \"edge\" cannot be hit by this kind; allowed: runner/N"},
@@ -493,7 +497,8 @@ static const struct {
     {"/faults/-={}",
      "--set /faults/-={}: /faults/1: \"kind\" is missing: it is required (kill: the target dies; "
      "cut, stall, half-open, delay, rate: of a link; answer: the target answers with a status; "
-     "worker-crash: workers vanish after they acknowledged an item)"},
+     "worker-crash: workers vanish after they acknowledged an item; restart: the target is told to stop, and "
+     "dies after /tunnels/grace)"},
     {"/name/x=1",
      "--set /name/x=1: /name/x: the pointer leads through something that is neither object nor array"},
     {"/a~2b=1",

@@ -350,7 +350,7 @@ END_TEST
 static struct plan *load_faults(const char *faults)
 {
     CLEANUP(cleanup_free_p) char *set = NULL;
-    const char *sets[2] = {NULL, "/tunnels={\"count\": 5, \"replicas\": 2}"};
+    const char *sets[2] = {NULL, "/tunnels={\"count\": 5, \"replicas\": 2, \"grace\": \"3s\"}"};
 
     ck_assert(asprintf(&set, "/faults=%s", faults) >= 0);
     sets[0] = set;
@@ -401,6 +401,28 @@ START_TEST(test_targets)
     ck_assert(f[5].kind == FAULT_LINK_STALL && f[5].target == 0 && f[5].all_instances);
     ck_assert(f[6].kind == FAULT_WORKER_CRASH && f[6].target == ADDR(ROLE_RUNNER, 0) && f[6].count == 1);
     ck_assert_uint_eq(f[6].delay_ns, 7 * NSEC_PER_S);
+}
+END_TEST
+
+/* Two faults each: told to stop, and dead when the grace is over. */
+START_TEST(test_restart)
+{
+    CLEANUP(plan_free_p)
+    struct plan *p =
+        load_faults("[{\"kind\": \"restart\", \"at\": \"2s\", \"for\": \"1s\", \"target\": \"gateway/1\"}]");
+    nsec_t grace = p->tunnels.grace_ns + PLAN_LAST_WORDS_NS;
+    const struct plan_fault *f = p->faults;
+
+    ck_assert_uint_eq(p->fault_count, 3);
+    ck_assert(f[0].kind == FAULT_RESTART && f[0].target == ADDR(ROLE_CONNECTOR, 1));
+    ck_assert(f[0].at_ns == 2 * NSEC_PER_S && f[0].for_ns == grace);
+    for (int i = 1; i < 3; i++) {
+        ck_assert(f[i].kind == FAULT_KILL && f[i].target == ADDR(i == 1 ? ROLE_CONNECTOR : ROLE_PROXY, 1));
+        ck_assert(f[i].at_ns == 2 * NSEC_PER_S + grace && f[i].for_ns == NSEC_PER_S);
+    }
+    ck_assert(!plan_is_killed(p, ADDR(ROLE_CONNECTOR, 1), 2 * NSEC_PER_S + grace - 1));
+    ck_assert(plan_is_killed(p, ADDR(ROLE_CONNECTOR, 1), 2 * NSEC_PER_S + grace));
+    ck_assert(!plan_is_killed(p, ADDR(ROLE_CONNECTOR, 1), 3 * NSEC_PER_S + grace));
 }
 END_TEST
 
@@ -537,6 +559,7 @@ int main(void)
     tcase_add_test(tc, test_dist_profile);
     tcase_add_test(tc, test_gateway_is_two);
     tcase_add_test(tc, test_targets);
+    tcase_add_test(tc, test_restart);
     tcase_add_test(tc, test_answer_fault);
     tcase_add_test(tc, test_objectives);
     tcase_add_test(tc, test_instances);

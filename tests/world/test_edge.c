@@ -249,6 +249,50 @@ START_TEST(lets_a_connection_drain)
 }
 END_TEST
 
+START_TEST(drains_when_its_streams_are_done)
+{
+    struct stage *st = edge();
+    uint32_t a = registered(st, 0, 0, false), b = registered(st, 0, 1, true), near[2], far[2], late;
+
+    for (int i = 0; i < 2; i++) {
+        near[i] = stream(st, 0);
+        far[i] = stage_opened(st, CONNECTOR(0), M_TUNNEL_STREAM).flow;
+        stage_answer(st, far[i], (struct msg){.kind = M_OK});
+        stage_next(st);
+    }
+    stage_event(st, EVENT_DRAIN);
+    ck_assert_uint_eq(stage_sent(st, a, MSG_DATA, M_UNREGISTER).flags, 0);
+    ck_assert_uint_eq(stage_sent(st, b, MSG_DATA, M_UNREGISTER).flags, 0);
+    ck_assert(stage_quiet(st));
+    /* Nothing new comes in. */
+    refused(st, 0, 502);
+    late = try_register(st, 1, 0, 0);
+    ck_assert_uint_eq(stage_sent(st, late, MSG_OPEN, M_ERROR).a, 503);
+    stage_data(st, late, (struct msg){.kind = M_BYTES, .flags = MSG_LAST});
+    /* What is there goes on until it ends, and its connection with it. */
+    stage_data(st, near[0], (struct msg){.kind = M_BYTES});
+    stage_sent(st, far[0], MSG_DATA, M_BYTES);
+    stage_reset(st, near[0], RESET_CANCEL);
+    stage_was_reset(st, far[0], RESET_CANCEL);
+    ck_assert_uint_eq(stage_sent(st, a, MSG_DATA, M_UNREGISTER).flags, MSG_LAST);
+    stage_data(st, a, (struct msg){.kind = M_UNREGISTER, .flags = MSG_LAST});
+    stage_until(st, 30 * S - 1);
+    ck_assert(stage_quiet(st));
+    /* The grace is over. */
+    stage_until(st, 30 * S);
+    stage_was_reset(st, near[1], RESET_CUT);
+    stage_was_reset(st, far[1], RESET_CUT);
+    ck_assert_uint_eq(stage_sent(st, b, MSG_DATA, M_UNREGISTER).flags, MSG_LAST);
+    stage_data(st, b, (struct msg){.kind = M_UNREGISTER, .flags = MSG_LAST});
+    ck_assert_uint_eq(world_flow_count(st->world), 0);
+    ck_assert_uint_eq(stage_ends(st, ACCOUNT_STREAM, LEDGER_LOST), 1);
+    ck_assert_uint_eq(stage_ends(st, ACCOUNT_STREAM, LEDGER_COMPLETED), 1);
+    stage_until(st, 4000 * S);
+    ck_assert(stage_quiet(st));
+    stage_end(st, EVENT_END);
+}
+END_TEST
+
 START_TEST(closes_an_empty_draining_connection_at_once)
 {
     struct stage *st = edge();
@@ -330,6 +374,7 @@ int main(void)
     tcase_add_test(tc, records_outages);
     tcase_add_test(tc, refuses_duplicates_and_nonsense);
     tcase_add_test(tc, lets_a_connection_drain);
+    tcase_add_test(tc, drains_when_its_streams_are_done);
     tcase_add_test(tc, closes_an_empty_draining_connection_at_once);
     tcase_add_test(tc, pings_and_drops_a_silent_connection);
     tcase_add_test(tc, answers_with_a_fault);

@@ -354,6 +354,49 @@ START_TEST(a_killed_gateway)
 }
 END_TEST
 
+/* Told to stop, dead when the grace is over, and back: meanwhile streams go on, and no new ones come. */
+START_TEST(a_restarted_gateway)
+{
+    struct bench *b = bench_new();
+    const struct histogram *usable;
+
+    b->plan.tunnels.grace_ns = 10 * S;
+    b->faults[0] = (struct plan_fault){
+        .kind = FAULT_RESTART, .at_ns = 300 * S, .for_ns = 10 * S, .target = ADDR(ROLE_CONNECTOR, 0)};
+    b->faults[1] = (struct plan_fault){
+        .kind = FAULT_KILL, .at_ns = 310 * S, .for_ns = 2 * S, .target = ADDR(ROLE_CONNECTOR, 0)};
+    b->plan.fault_count = 2;
+    bench_run(b);
+    usable = recorder_histogram(b->recorder, METRIC_TUNNEL_USABLE);
+    ck_assert_uint_eq(histogram_count(usable), 1);
+    /* From the word to the first registration of the new one. */
+    ck_assert_uint_ge(histogram_max(usable), 12 * S);
+    ck_assert_uint_le(histogram_max(usable), 12 * S + 10 * MS);
+    ck_assert_uint_eq(recorder_counter(b->recorder, COUNTER_BACKOFFS), 0);
+    ck_assert_uint_gt(seen.refusals, 0);
+    bench_free(b);
+}
+END_TEST
+
+START_TEST(a_restarted_edge)
+{
+    struct bench *b = bench_new();
+
+    b->plan.tunnels.grace_ns = 10 * S;
+    b->faults[0] = (struct plan_fault){
+        .kind = FAULT_RESTART, .at_ns = 300 * S, .for_ns = 10 * S, .target = ADDR(ROLE_EDGE, 0)};
+    b->faults[1] = (struct plan_fault){
+        .kind = FAULT_KILL, .at_ns = 310 * S, .for_ns = 2 * S, .target = ADDR(ROLE_EDGE, 0)};
+    b->plan.fault_count = 2;
+    bench_run(b);
+    ck_assert_uint_eq(histogram_count(recorder_histogram(b->recorder, METRIC_TUNNEL_USABLE)), 1);
+    ck_assert_uint_gt(recorder_counter(b->recorder, COUNTER_BACKOFFS), 0);
+    ck_assert_uint_gt(seen.refusals, 0);
+    ck_assert_uint_eq(ends(b, ACCOUNT_CONNECTION, LEDGER_IN_FLIGHT), 4);
+    bench_free(b);
+}
+END_TEST
+
 START_TEST(a_half_open_link_is_found)
 {
     struct bench *b = bench_new();
@@ -417,6 +460,21 @@ static struct plan_fault random_fault(struct prng *p)
     return f;
 }
 
+/* In place of the first two. */
+static void random_restart(struct bench *b, struct prng *p)
+{
+    struct plan_fault *f = b->faults;
+
+    b->plan.tunnels.grace_ns = prng_below(p, 20 * S);
+    f[0].kind = FAULT_RESTART;
+    f[0].target = ADDR(prng_below(p, 2) ? ROLE_EDGE : ROLE_CONNECTOR, 0);
+    f[0].for_ns = b->plan.tunnels.grace_ns;
+    f[1] = f[0];
+    f[1].kind = FAULT_KILL;
+    f[1].at_ns = f[0].at_ns + f[0].for_ns;
+    f[1].for_ns = 1 + prng_below(p, 10 * S);
+}
+
 START_TEST(any_faults_leave_balanced_books)
 {
     struct bench *b = bench_new();
@@ -435,6 +493,7 @@ START_TEST(any_faults_leave_balanced_books)
     b->mcp.service_ns = dist_exponential(300 * MS);
     b->plan.fault_count = 8;
     for (int i = 0; i < 8; i++) b->faults[i] = random_fault(&p);
+    if (prng_below(&p, 2)) random_restart(b, &p);
     qsort(b->faults, 8, sizeof b->faults[0], by_start);
     bench_run(b);
     ck_assert_uint_gt(seen.results, 100);
@@ -456,6 +515,8 @@ int main(void)
     tcase_add_test(tc, all_connections_lost_at_once_on_many_tunnels);
     tcase_add_test(tc, a_killed_edge);
     tcase_add_test(tc, a_killed_gateway);
+    tcase_add_test(tc, a_restarted_gateway);
+    tcase_add_test(tc, a_restarted_edge);
     tcase_add_test(tc, a_half_open_link_is_found);
     tcase_add_test(tc, the_same_plan_gives_the_same_run);
     tcase_add_loop_test(tc, any_faults_leave_balanced_books, 0, 40);
