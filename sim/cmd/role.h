@@ -18,7 +18,10 @@ struct run_certs {
     uint32_t proxy_count;
 };
 
+/* Makes all that the plan needs, keys of every tunnel among it, into a zeroed `ret`. 0; a negative errno:
+ * what was made until then is there for run_certs_deinit() nevertheless. */
 int run_certs_new(const struct plan *plan, struct run_certs *ret);
+/* What is zeroed is allowed. */
 void run_certs_deinit(struct run_certs *c);
 
 /* What all processes of a run share. */
@@ -32,5 +35,9 @@ struct live_run {
     int lock;            /* on it, for as long as the run lives; or -1 */
 };
 
-/* The child_main of the supervisor. Returns the exit code. */
+/*
+ * The child_main of the supervisor, `live_run` a struct live_run that outlives the child: makes the loop, the
+ * surfaces and the components of the child's process, says "ready", and lives by the supervisor's words until
+ * "exit" or until the supervisor is gone. What fails is said with "error …". Returns the exit code.
+ */
 int role_main(void *live_run, const struct child *child);

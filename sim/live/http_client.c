@@ -395,11 +395,6 @@ void http_conn_send_end(struct http_conn *c)
     write_out(c);
 }
 
-size_t http_conn_pending(const struct http_conn *c)
-{
-    return stream_pending(c->stream);
-}
-
 void http_conn_consumed(struct http_conn *c, size_t bytes)
 {
     if (bytes > c->held) bytes = c->held;

@@ -79,16 +79,14 @@ int http_conn_request_start(struct http_conn *c, const struct http_request *r);
 void http_conn_send(struct http_conn *c, struct evbuffer *bytes);
 void http_conn_send_end(struct http_conn *c);
 
-/* Queued bytes of the request. */
-size_t http_conn_pending(const struct http_conn *c);
-
 /* Done with `bytes` of the answer's body. */
 void http_conn_consumed(struct http_conn *c, size_t bytes);
 
 /* No request is under way and the stream is open. */
 bool http_conn_idle(const struct http_conn *c);
 
-/* The stream below, for what TLS knows. */
+/* The stream below, for what no HTTP says: shutting it down on one side, what TLS knows. The connection's
+ * still. */
 struct stream *http_conn_stream(const struct http_conn *c);
 
 /* In `head` with status 101 (or, for a tunnel, any 2xx that the caller takes as an upgrade) and nowhere else:

@@ -89,7 +89,8 @@ enum msg_kind {
 
     /* Tunnel: connector to edge. The flow stays open: it is the carrier of the tunnel's streams. */
     M_REGISTER, /* → a = tunnel, b = connection index, c = connector (ordinal) << 32 | incarnation; ← M_OK a =
-                   connection id, or M_ERROR c = retry_after_ns */
+                   connection id, b = 1 when the edge has known this tunnel before, or M_ERROR c =
+                   retry_after_ns */
     M_UNREGISTER, /* · connector drains: no new streams on this connection; · from the edge: it drains */
     M_PING,       /* · from the edge: is anybody there? */
     M_PONG,       /* · from the connector: yes */

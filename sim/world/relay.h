@@ -62,8 +62,3 @@ enum relay_outcome relay_handle(struct stream_relay *r, const struct event *ev, 
 /* Resets both flows of every pair, and frees them. `on_end` (may be NULL) is called for each. */
 void relay_cut_all(struct stream_relay *r, struct outbox *out,
                    void (*on_end)(void *user, const struct relay_pair *pair), void *user);
-
-static inline uint32_t relay_count(const struct stream_relay *r)
-{
-    return slab_count(&r->pairs);
-}

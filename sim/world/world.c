@@ -149,11 +149,6 @@ uint32_t world_flow_accept(struct world *w, addr_t self, addr_t from, uint32_t v
     return end_new(w, self, from, via, 0, false);
 }
 
-void world_flow_over(struct world *w, uint32_t flow)
-{
-    end_over(w, flow, end_of(w, flow));
-}
-
 struct flow_view world_flow(const struct world *w, uint32_t flow)
 {
     const struct flow_end *e = end_of(w, flow);

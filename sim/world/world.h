@@ -91,9 +91,6 @@ void world_settle(struct world *w, void (*on_over)(void *user, uint32_t flow), v
  * world_handle() next is that OPEN. `via`: this side's end of the carrier, or 0. */
 uint32_t world_flow_accept(struct world *w, addr_t self, addr_t from, uint32_t via);
 
-/* Ends an end from the driver's side without an event (the transport and the component both know already). */
-void world_flow_over(struct world *w, uint32_t flow);
-
 /*
  * The ends themselves, for a driver that looks at them for each message. `user`, `driver` and `flags` are the
  * driver's; of the rest it changes nothing.
