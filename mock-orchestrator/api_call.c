@@ -116,8 +116,9 @@ bool call_open(struct call *c, struct msg m, const struct wire_ops *ops)
     c->wire.ops = ops;
     if (!m.bytes) m.bytes = API_BYTES_HEAD;
     c->bound = driver_accept(c->s->driver, c->s->o.self, from, NULL, &c->wire, m);
-    if (!c->bound) call_cut(c); /* its component has not begun yet: as if nobody listened */
-    return c->bound;
+    if (c->bound) return true;
+    call_cut(c); /* its component has not begun yet: as if nobody listened */
+    return false;
 }
 
 void call_ask(struct call *c, struct msg m, call_fn *then)

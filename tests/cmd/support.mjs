@@ -241,12 +241,12 @@ export class Witness {
     return [...this.processes.values()].filter(isAlive);
   }
 
-  async watch(ended) {
+  async watch(ended, every = 100) {
     let over = false;
     ended.then(() => { over = true; });
     while (!over) {
       this.look();
-      await sleep(100);
+      await sleep(every);
     }
     return ended;
   }
@@ -263,13 +263,13 @@ export class Witness {
   }
 }
 
-// A live run with a folder of its own for what it keeps meanwhile.
+// A live run with a folder of its own for what it keeps meanwhile. `every`: milliseconds between two looks at it.
 export function live(dir, args, options = {}) {
   const directory = join(dir, 'tmp');
   if (!existsSync(directory)) mkdirSync(directory);
   const started = start(['run', ...args], { cwd: dir, ...options, env: { TMPDIR: directory, ...options.env } });
   const witness = new Witness(started.pid, directory);
-  return { ...started, witness, watched: witness.watch(started.ended) };
+  return { ...started, witness, watched: witness.watch(started.ended, options.every) };
 }
 
 export async function until(condition, what, patience = 10_000) {
