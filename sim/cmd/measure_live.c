@@ -14,6 +14,7 @@
 #include "sim/cmd/measured.h"
 #include "sim/cmd/role.h"
 #include "sim/live/resources.h"
+#include "sim/live/awake.h"
 #include "sim/live/supervisor.h"
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -131,6 +132,7 @@ static int supervise(struct live_run *run, const struct watcher *w, struct measu
                                    .user = NULL};
     struct supervisor_result result = {0};
     struct supervisor *s = NULL;
+    struct awake awake = {0};
     struct str error = STR_INIT(480);
     const struct recorder *const *recorders;
     size_t count;
@@ -138,7 +140,13 @@ static int supervise(struct live_run *run, const struct watcher *w, struct measu
 
     o.child_user = run;
     o.user = &watch;
+    if (run->plan->live.keep_awake && (r = awake_begin(&awake)) < 0) {
+        str_deinit(&error);
+        snprintf(ret->failure, sizeof ret->failure, "/live/keep_awake: %s", strerror(-r));
+        return r;
+    }
     r = supervisor_run(&o, &s, &result, &error);
+    awake_end(&awake);
     if (r < 0) snprintf(ret->failure, sizeof ret->failure, "%s", str_text(&error));
     str_deinit(&error);
     ret->interrupted = result.interrupted;

@@ -298,6 +298,7 @@ struct plan_live {
     uint32_t mcp_processes;     /* 0 = one each */
     uint32_t runner_processes;
     bool relay_links; /* relays on all links, also on those that plan_link_relayed() would leave alone */
+    bool keep_awake;  /* processors do not sleep during the run */
 };
 
 struct plan {

@@ -512,6 +512,10 @@ static const struct option live_options[] = {
      .help =
          "a relay on every link; without it on those that need one: with a rate, a mean latency of 200us or "
          "more, or a fault"},
+    {"keep_awake", OPTION_BOOL, PUT(struct plan_live, keep_awake), .fallback = "false",
+     .help =
+         "processors do not sleep, so that a virtual machine too wakes the load in time; what nobody else "
+         "uses of them is used for nothing"},
 };
 static const struct option_table live_table = {TABLE_OF(live_options), .name_offset = OPTION_NOT_STORED};
 

@@ -65,9 +65,9 @@ struct calendar {
     struct cal_chunk *spare;                                     /* chunks to be used */
     struct cal_chunk *blocks;                                    /* all memory for chunks, chained */
     size_t blocks_len;
-    size_t chunks;                                               /* in all blocks, but the links */
-    size_t room;                                                 /* events for which there are chunks */
-    uint64_t refills;                                            /* of `ready` */
+    size_t chunks;    /* in all blocks, but the links */
+    size_t room;      /* events for which there are chunks */
+    uint64_t refills; /* of `ready` */
     size_t bytes;
 };
 
