@@ -40,6 +40,10 @@ static int read_cert(const char *directory, const char *name, struct cert *ret)
 
     snprintf(path, sizeof path, "%s/%s.pem", directory, name);
     r = read_text(path, &ret->cert_pem);
+    if (r == -ENOENT) {
+        fprintf(stderr, "%s: is not there; windtunnel edge --certs %s makes it\n", path, directory);
+        return EXIT_BAD_INPUT;
+    }
     if (r < 0) return refuse(path, r);
     snprintf(path, sizeof path, "%s/%s.key", directory, name);
     r = read_text(path, &ret->key_pem);

@@ -82,14 +82,17 @@ static void put_plain(struct str *s, const char *text, size_t max)
     }
 }
 
+/* Line 0: of the file as a whole, which has no places. */
 static void write_error(const struct document *doc, struct place place, const char *pointer, const char *what,
                         struct plan_error *ret_error)
 {
     CLEANUP(str_deinit) struct str s = STR_INIT(PLAN_ERROR_BYTES * 4);
 
     put_plain(&s, doc->name, 512);
-    str_appendf(&s, ":%u:%u: ", place.line, place.column);
-    put_plain(&s, *pointer ? pointer : "/", POINTER_TEXT_MAX);
+    if (place.line) {
+        str_appendf(&s, ":%u:%u: ", place.line, place.column);
+        put_plain(&s, *pointer ? pointer : "/", POINTER_TEXT_MAX);
+    }
     str_puts(&s, ": ");
     put_plain(&s, what, PLAN_ERROR_BYTES);
     snprintf(ret_error->text, sizeof(ret_error->text), "%s", str_text(&s));
@@ -396,7 +399,7 @@ static int document_read(struct document *doc, struct plan_error *ret_error)
         snprintf(what, sizeof(what), "larger than %u MiB", PLAN_FILE_BYTES_MAX >> 20);
     else
         snprintf(what, sizeof(what), "cannot be read: %s", strerrordesc_np(-r));
-    write_error(doc, (struct place){1, 1}, "", what, ret_error);
+    write_error(doc, (struct place){0, 0}, "", what, ret_error);
     return PLAN_E_INVALID;
 }
 

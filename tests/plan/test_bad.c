@@ -558,9 +558,9 @@ START_TEST(test_unreadable)
 {
     struct plan_load_options options = {.path = "/nonexistent/s.json"};
 
-    expect(&options, "/nonexistent/s.json:1:1: /: cannot be read: No such file or directory");
+    expect(&options, "/nonexistent/s.json: cannot be read: No such file or directory");
     options.path = "/";
-    expect(&options, "/:1:1: /: cannot be read: Is a directory");
+    expect(&options, "/: cannot be read: Is a directory");
 }
 END_TEST
 
@@ -583,7 +583,7 @@ START_TEST(test_too_large)
 
     memset(text, ' ', PLAN_FILE_BYTES_MAX + 1);
     text[PLAN_FILE_BYTES_MAX + 1] = '\0';
-    expect(&options, "s.json:1:1: /: larger than 4 MiB");
+    expect(&options, "s.json: larger than 4 MiB");
 }
 END_TEST
 
