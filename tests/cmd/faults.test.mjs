@@ -192,7 +192,7 @@ test('a gateway is restarted in order: its tunnel takes no new streams, then it 
     allDone(r);
     assert.equal(r.counters.role_restarts, 2);
     /* From the word to the new registration. */
-    assert.ok(r.metrics['tunnel.usable'].max_ns > 1.09e9 && r.metrics['tunnel.usable'].max_ns < 1.5e9, `${r.metrics['tunnel.usable'].max_ns}`);
+    assert.ok(r.metrics['tunnel.usable'].max_ns > 1.09e9 && r.metrics['tunnel.usable'].max_ns < 2e9, `${r.metrics['tunnel.usable'].max_ns}`);
   } }));
 
 test('… with its process, and another replica takes over meanwhile', (t) => both(t, [restart('gateway/2')], {
@@ -204,7 +204,7 @@ test('… with its process, and another replica takes over meanwhile', (t) => bo
   } }));
 
 test('the edge is restarted in order: connections without streams end, the others when it dies', (t) => both(t, [restart('edge')], {
-  set: GRACE,
+  set: { ...GRACE, '/orchestrator/mcp/retry/attempts': 12 }, /* without an edge for a second, calls ask that often */
   check: (r) => {
     allDone(r);
     assert.equal(r.counters.role_restarts, 1);
