@@ -74,6 +74,57 @@ START_TEST(refuses_bad_requests)
 }
 END_TEST
 
+START_TEST(refuses_too_large_a_head)
+{
+    static const char begun[] = "GET /mcp HTTP/1.1\r\nHost: a\r\nX: ";
+    static char head[64 * 1024];
+    struct mcp_response r;
+    int fd;
+
+    memset(head, 'x', sizeof head - 1);
+    memcpy(head, begun, sizeof begun - 1);
+    mcp_stage_start(&stage, NULL);
+    fd = mcp_stage_connect(&stage, 0);
+    mcp_stage_send(&stage, fd, head);
+    r = mcp_stage_receive(&stage, fd);
+    mcp_response_check(&r, "a large head", 431, RPC_SERVER_ERROR);
+    close(fd);
+}
+END_TEST
+
+/* Many that do not come to their point: each is told so, and holds little until then. */
+START_TEST(does_not_wait_for_ever)
+{
+    enum { SLOW = 50 };
+    static const char *const begun[] = {
+        "POST /mcp HTTP/1.1\r\nHost: a\r\nX: ",
+        "POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAccept: */*\r\n"
+        "Content-Length: 1000000\r\n\r\n{"};
+    struct mcp_server_options o = {.request_timeout_ns = 400 * NSEC_PER_MS};
+    size_t before;
+    int fds[SLOW];
+
+    mcp_stage_start(&stage, &o);
+    before = mallinfo2().uordblks;
+    for (int i = 0; i < SLOW; i++) {
+        fds[i] = mcp_stage_connect(&stage, 0);
+        mcp_stage_send(&stage, fds[i], begun[i % 2]);
+    }
+    for (int n = 0; n < 5; n++) {
+        for (int i = 0; i < SLOW; i++) mcp_stage_send(&stage, fds[i], "xx");
+        mcp_stage_run_ms(&stage, 10);
+    }
+    /* The sanitizer's heap tells nothing: 0. */
+    if (before) ck_assert_uint_lt(mallinfo2().uordblks - before, SLOW * 32 * 1024);
+    for (int i = 0; i < SLOW; i++) {
+        struct mcp_response r = mcp_stage_receive(&stage, fds[i]);
+
+        mcp_response_check(&r, begun[i % 2], 408, RPC_SERVER_ERROR);
+        close(fds[i]);
+    }
+}
+END_TEST
+
 static const struct {
     const char *body;
     int code;
@@ -478,6 +529,8 @@ END_TEST
 static void add_tests(TCase *tc)
 {
     tcase_add_test(tc, refuses_bad_requests);
+    tcase_add_test(tc, refuses_too_large_a_head);
+    tcase_add_test(tc, does_not_wait_for_ever);
     tcase_add_test(tc, refuses_bad_bodies);
     tcase_add_test(tc, checks_origins);
     tcase_add_test(tc, checks_each_request_without_sessions);
