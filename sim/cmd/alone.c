@@ -86,12 +86,39 @@ static void watch(struct alone *a, bool (*connected)(const struct alone *a))
     if (a->watch) event_add(a->watch, &each);
 }
 
+static struct timeval timeval_of(nsec_t ns)
+{
+    return (struct timeval){.tv_sec = (time_t)(ns / NSEC_PER_S),
+                            .tv_usec = (suseconds_t)(ns % NSEC_PER_S / NSEC_PER_US)};
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct alone *a = arg;
+
+    if (world_flow_count(driver_world(a->driver)) == 0) event_base_loopbreak(a->base);
+}
+
+/* Told to stop in order. */
+static void drain(struct alone *a, nsec_t grace_ns)
+{
+    static const struct timeval each = {.tv_usec = 20000};
+    struct timeval grace = timeval_of(grace_ns), last = timeval_of(PLAN_LAST_WORDS_NS);
+    struct event *look = a->ends_with_flows ? event_new(a->base, -1, EV_PERSIST, on_look, a) : NULL;
+
+    driver_tell_all(a->driver, EVENT_DRAIN);
+    if (look) event_add(look, &each);
+    event_base_loopexit(a->base, &grace);
+    event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    if (!look) return;
+    event_free(look);
+    event_base_loopexit(a->base, &last);
+    event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
 void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const struct alone *a),
                nsec_t grace_ns)
 {
-    struct timeval grace = {.tv_sec = (time_t)(grace_ns / NSEC_PER_S),
-                            .tv_usec = (suseconds_t)(grace_ns % NSEC_PER_S / 1000)};
-
     a->signals[0] = evsignal_new(a->base, SIGTERM, on_signal, a->base);
     a->signals[1] = evsignal_new(a->base, SIGINT, on_signal, a->base);
     for (int i = 0; i < 2; i++)
@@ -100,9 +127,7 @@ void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const
     fflush(stdout);
     if (connected) watch(a, connected);
     event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
-    driver_tell_all(a->driver, EVENT_DRAIN);
-    event_base_loopexit(a->base, &grace);
-    event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    drain(a, grace_ns);
 }
 
 void alone_stop(struct alone *a)

@@ -15,6 +15,8 @@ struct alone {
     struct event *signals[2];
     struct event *watch; /* until it is connected */
     bool (*connected)(const struct alone *a);
+    bool ends_with_flows; /* set by the role: once told to stop, it has nothing to do when it has no flow any
+                             more */
 };
 
 /* Which option of the command a part of its document was made from. */
@@ -30,9 +32,10 @@ int alone_new(struct alone *a, const char *document, const struct alone_source *
 int alone_add(struct alone *a, addr_t self);
 
 /*
- * Prints `ready` (one line of JSON) and runs until a signal; then gives the drain `grace_ns`, all of it, for
- * its last messages. `connected`: of a role that dials, whether the other side has taken it; when it first
- * says so
+ * Prints `ready` (one line of JSON) and runs until a signal. Then the components are told to stop
+ * (EVENT_DRAIN), as a restart of the timeline tells them, and have `grace_ns`: all of it, or with
+ * `ends_with_flows` until the last flow has ended, and PLAN_LAST_WORDS_NS. Another signal ends that at once.
+ * `connected`: of a role that dials, whether the other side has taken it; when it first says so
  * {"connected":true} is printed. NULL: a role that listens is ready when it says so.
  */
 void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const struct alone *a),

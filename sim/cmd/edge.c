@@ -17,7 +17,7 @@
 
 struct edge_args {
     const char *public_listen, *connectors, *entrance, *certs, *token_key;
-    uint64_t tunnels;
+    uint64_t tunnels, grace_s;
     struct cli_list servers;
 };
 
@@ -41,7 +41,8 @@ static void document_of(const struct edge_args *a, struct str *out)
         str_append_json(out, a->servers.items[i], strlen(a->servers.items[i]));
         str_puts(out, ":{\"service_time\":\"0s\",\"output\":0}");
     }
-    str_appendf(out, "},\"tunnels\":{\"count\":%llu}}", (unsigned long long)a->tunnels);
+    str_appendf(out, "},\"tunnels\":{\"count\":%llu,\"grace\":\"%llus\"}}", (unsigned long long)a->tunnels,
+                (unsigned long long)a->grace_s);
 }
 
 static int open_edge(struct edge_command *c)
@@ -118,7 +119,8 @@ static int run(struct edge_command *c)
     if (r == 0) r = alone_add(&c->alone, ADDR(ROLE_EDGE, 0));
     if (r == 0) {
         describe(c, &ready);
-        alone_run(&c->alone, &ready, NULL, 500 * NSEC_PER_MS);
+        c->alone.ends_with_flows = true;
+        alone_run(&c->alone, &ready, NULL, c->alone.plan->tunnels.grace_ns);
     }
     alone_stop(&c->alone);
     entrance_free(c->entrance);
@@ -133,8 +135,11 @@ static int run(struct edge_command *c)
 
 int command_edge(int argc, char **argv)
 {
-    struct edge_args a = {
-        .public_listen = "127.0.0.1:0", .connectors = "127.0.0.1:0", .token_key = "windtunnel", .tunnels = 1};
+    struct edge_args a = {.public_listen = "127.0.0.1:0",
+                          .connectors = "127.0.0.1:0",
+                          .token_key = "windtunnel",
+                          .tunnels = 1,
+                          .grace_s = 30};
     const struct cli_option options[] = {
         {"--certs", "DIR", "where certificates are kept; made there when missing (needed)", CLI_TEXT,
          &a.certs, 0},
@@ -147,6 +152,8 @@ int command_edge(int argc, char **argv)
         {"--tunnels", "N", "how many tunnels: t0, t1, ... (default 1)", CLI_NUMBER, &a.tunnels, 10000, 1},
         {"--mcp", "NAME", "a server behind the tunnels; may be given again (default mcp)", CLI_LIST,
          &a.servers, 0},
+        {"--grace", "SECONDS", "told to stop, streams have so long to end (default 30)", CLI_NUMBER,
+         &a.grace_s, 180},
         {"--token-key", "KEY", "from which the tunnels' tokens are made (default windtunnel)", CLI_TEXT,
          &a.token_key, 0},
     };

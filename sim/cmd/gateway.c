@@ -14,7 +14,7 @@
 
 struct gateway_args {
     const char *edge, *certs, *token_key;
-    uint64_t tunnel, connections;
+    uint64_t tunnel, connections, grace_s;
     bool any_address;
     struct cli_list routes; /* NAME=URL */
 };
@@ -60,8 +60,9 @@ static void document_of(const struct gateway_command *c, struct str *out)
         str_append_json(out, c->names[i], strlen(c->names[i]));
         str_puts(out, ":{\"service_time\":\"0s\",\"output\":0}");
     }
-    str_appendf(out, "},\"tunnels\":{\"count\":%llu,\"connections\":%llu}}",
-                (unsigned long long)c->args->tunnel + 1, (unsigned long long)c->args->connections);
+    str_appendf(out, "},\"tunnels\":{\"count\":%llu,\"connections\":%llu,\"grace\":\"%llus\"}}",
+                (unsigned long long)c->args->tunnel + 1, (unsigned long long)c->args->connections,
+                (unsigned long long)c->args->grace_s);
 }
 
 static int open_proxy(struct gateway_command *c)
@@ -117,7 +118,8 @@ static int run(struct gateway_command *c)
     if (r == 0) {
         str_appendf(&ready, "{\"tunnel\":\"t%u\",\"proxy\":\"127.0.0.1:%d\"}", tunnel,
                     tunnel_proxy_port(c->proxy, tunnel));
-        alone_run(&c->alone, &ready, is_connected, 500 * NSEC_PER_MS);
+        c->alone.ends_with_flows = true;
+        alone_run(&c->alone, &ready, is_connected, c->alone.plan->tunnels.grace_ns);
     }
     alone_stop(&c->alone);
     tunnel_connector_free(c->connector);
@@ -136,7 +138,7 @@ static int run(struct gateway_command *c)
 
 int command_gateway(int argc, char **argv)
 {
-    struct gateway_args a = {.token_key = "windtunnel", .connections = 4};
+    struct gateway_args a = {.token_key = "windtunnel", .connections = 4, .grace_s = 30};
     const struct cli_option options[] = {
         {"--edge", "ADDR", "the edge's address for connectors (needed)", CLI_TEXT, &a.edge, 0},
         {"--certs", "DIR", "the folder of certificates that the edge made (needed)", CLI_TEXT, &a.certs, 0},
@@ -144,6 +146,8 @@ int command_gateway(int argc, char **argv)
          &a.routes, 0},
         {"--tunnel", "K", "which tunnel: tK (default 0)", CLI_NUMBER, &a.tunnel, 9999},
         {"--connections", "N", "connections to the edge (default 4)", CLI_NUMBER, &a.connections, 64, 1},
+        {"--grace", "SECONDS", "told to stop, streams have so long to end (default 30)", CLI_NUMBER,
+         &a.grace_s, 180},
         {"--any-address", NULL, "upstreams may be anywhere, not only at private addresses", CLI_FLAG,
          &a.any_address, 0},
         {"--token-key", "KEY", "from which the tunnels' tokens are made (default windtunnel)", CLI_TEXT,
