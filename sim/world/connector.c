@@ -1,5 +1,5 @@
 /*
- * A tunnel connector: keeps its connections to the edge registered, and relays the streams that come on them
+ * A tunnel connector: keeps its connections to the edge registered, and splices the streams that come on them
  * to its proxy. When to dial is connector_set's affair.
  *
  * It never sees when a dial is done, only the answer to its registration or a RESET: so an unanswered one is
@@ -15,7 +15,7 @@
 #include "sim/base/panic.h"
 #include "sim/policy/connector_set.h"
 #include "sim/record/recorder.h"
-#include "sim/world/relay.h"
+#include "sim/world/splice.h"
 
 #define BYTES_REGISTER 600
 #define BYTES_CONTROL  300
@@ -41,7 +41,7 @@ struct connector {
     struct component base;
     struct connector_set *set;
     struct connection *connections;
-    struct stream_relay relay;
+    struct splices splices;
     struct connector_set_waits waits; /* already counted */
     struct outage outage;
     nsec_t timer_at; /* NSEC_MAX: no timer is set */
@@ -67,7 +67,7 @@ static void connector_free(struct component *base)
     struct connector *c = (struct connector *)base;
 
     connector_set_free(c->set);
-    relay_deinit(&c->relay);
+    splices_deinit(&c->splices);
     free(c->connections);
     free(c);
 }
@@ -91,7 +91,7 @@ static int connector_new(const struct env *env, struct component **ret)
     c->timer_at = c->grace_at = NSEC_MAX;
     c->connections = calloc(t->connections, sizeof *c->connections);
     r = c->connections ? connector_set_new(&opts, &c->set) : -ENOMEM;
-    if (r == 0) r = relay_init(&c->relay, streams_max(t));
+    if (r == 0) r = splices_init(&c->splices, streams_max(t));
     if (r < 0) {
         connector_free(&c->base);
         return r;
@@ -105,7 +105,7 @@ static size_t connector_memory(const struct component *base)
     const struct connector *c = (const struct connector *)base;
 
     return sizeof *c + connector_set_bytes(c->set) + tunnels(c)->connections * sizeof *c->connections +
-           slab_bytes(&c->relay.pairs);
+           slab_bytes(&c->splices.pairs);
 }
 
 static void count(struct connector *c, enum counter counter, uint64_t n)
@@ -254,7 +254,7 @@ static void on_stream(struct connector *c, const struct event *ev, struct outbox
 
     if (ev->msg.kind != M_TUNNEL_STREAM)
         refuse(ev->flow, 400, out);
-    else if (c->draining || !relay_begin(&c->relay, ev, (struct relay_target){.to = proxy}, out))
+    else if (c->draining || !splice_begin(&c->splices, ev, (struct splice_target){.to = proxy}, out))
         refuse(ev->flow, 503, out);
 }
 
@@ -290,7 +290,7 @@ static void connection_due(struct connector *c, nsec_t now, struct connection *k
 static void grace_over(struct connector *c, struct outbox *out)
 {
     c->grace_at = NSEC_MAX;
-    relay_cut_all(&c->relay, out, NULL, NULL);
+    splices_cut_all(&c->splices, out, NULL, NULL);
     for (uint32_t i = 0; i < tunnels(c)->connections; i++) {
         struct connection *k = &c->connections[i];
 
@@ -363,10 +363,10 @@ static void end_all(struct connector *c, enum ledger_end end)
 
 static void on_msg(struct connector *c, nsec_t now, const struct event *ev, struct outbox *out)
 {
-    struct relay_pair ended;
+    struct splice ended;
 
-    if (ev->tag >= RELAY_TAG_MIN) {
-        relay_handle(&c->relay, ev, out, &ended);
+    if (ev->tag >= SPLICE_TAG_MIN) {
+        splice_handle(&c->splices, ev, out, &ended);
     } else if (ev->tag) {
         on_connection_msg(c, now, ev, out);
         go_on(c, now, out);

@@ -13,7 +13,7 @@
 #include "sim/policy/route.h"
 #include "sim/record/recorder.h"
 #include "sim/world/answer_fault.h"
-#include "sim/world/relay.h"
+#include "sim/world/splice.h"
 
 #define BYTES_ANSWER  300
 #define BYTES_CONTROL 300
@@ -46,7 +46,7 @@ struct edge {
     struct tunnel *tunnels;
     uint32_t carrier_count, ring; /* ring: connections of one tunnel */
     struct route *route;
-    struct stream_relay relay;
+    struct splices splices;
     struct list heard, pinged;
     struct prng faults;
     uint32_t registrations;
@@ -60,7 +60,7 @@ static void edge_free(struct component *base)
     struct edge *e = (struct edge *)base;
 
     route_free(e->route);
-    relay_deinit(&e->relay);
+    splices_deinit(&e->splices);
     free(e->carriers);
     free(e->tunnels);
     free(e);
@@ -89,7 +89,7 @@ static int edge_init(struct edge *e, const struct plan_tunnels *t)
     for (uint32_t i = 0; i < t->count; i++) e->tunnels[i].unusable_at = NSEC_MAX;
     r = route_new(&opts, &e->route);
     if (r < 0) return r;
-    return relay_init(&e->relay, streams_max(e->carrier_count, t->streams_max));
+    return splices_init(&e->splices, streams_max(e->carrier_count, t->streams_max));
 }
 
 static int edge_new(const struct env *env, struct component **ret)
@@ -102,7 +102,7 @@ static int edge_new(const struct env *env, struct component **ret)
     e->base = (struct component){.ops = &edge_ops, .env = *env};
     e->ring = t->replicas * t->connections;
     e->carrier_count = t->count * e->ring;
-    ASSERT(e->carrier_count < RELAY_TAG_MIN - 1);
+    ASSERT(e->carrier_count < SPLICE_TAG_MIN - 1);
     e->faults = answer_fault_stream(env);
     e->timer_at = e->grace_at = NSEC_MAX;
     list_init(&e->heard);
@@ -121,7 +121,7 @@ static size_t edge_memory(const struct component *base)
     const struct edge *e = (const struct edge *)base;
 
     return sizeof *e + e->carrier_count * sizeof *e->carriers + route_bytes(e->route) +
-           e->base.env.plan->tunnels.count * sizeof *e->tunnels + slab_bytes(&e->relay.pairs);
+           e->base.env.plan->tunnels.count * sizeof *e->tunnels + slab_bytes(&e->splices.pairs);
 }
 
 static void count(struct edge *e, enum counter counter)
@@ -242,23 +242,23 @@ static nsec_t watch(struct edge *e, nsec_t now, struct outbox *out)
     return at;
 }
 
-static enum ledger_end ledger_end_of(enum relay_outcome outcome)
+static enum ledger_end ledger_end_of(enum splice_outcome outcome)
 {
     switch (outcome) {
-    case RELAY_CLOSED: return LEDGER_COMPLETED;
-    case RELAY_REFUSED: return LEDGER_FAILED;
-    case RELAY_DROPPED: return LEDGER_SHED;
-    case RELAY_CUT: return LEDGER_LOST;
-    case RELAY_GOES_ON: break;
+    case SPLICE_CLOSED: return LEDGER_COMPLETED;
+    case SPLICE_REFUSED: return LEDGER_FAILED;
+    case SPLICE_DROPPED: return LEDGER_SHED;
+    case SPLICE_CUT: return LEDGER_LOST;
+    case SPLICE_GOES_ON: break;
     }
     UNREACHABLE();
 }
 
-static void stream_cut(void *user, const struct relay_pair *pair)
+static void stream_cut(void *user, const struct splice *pair)
 {
     struct edge *e = user;
 
-    recorder_end(e->base.env.recorder, ACCOUNT_STREAM, pair->ledger, ledger_end_of(RELAY_CUT));
+    recorder_end(e->base.env.recorder, ACCOUNT_STREAM, pair->ledger, ledger_end_of(SPLICE_CUT));
     route_release(e->route, pair->owner);
 }
 
@@ -266,7 +266,7 @@ static void stream_cut(void *user, const struct relay_pair *pair)
 static void grace_over(struct edge *e, struct outbox *out)
 {
     e->grace_at = NSEC_MAX;
-    relay_cut_all(&e->relay, out, stream_cut, e);
+    splices_cut_all(&e->splices, out, stream_cut, e);
     for (uint32_t i = 0; i < e->carrier_count; i++) close_carrier(&e->carriers[i], out);
 }
 
@@ -394,9 +394,9 @@ static void answer_stream_with_fault(struct edge *e, uint32_t flow, const struct
 static void on_stream(struct edge *e, nsec_t now, const struct event *ev, struct outbox *out)
 {
     const struct plan_fault *fault = answer_fault(&e->base.env, now, &e->faults);
-    struct relay_target target;
+    struct splice_target target;
     enum route_outcome outcome;
-    struct relay_pair *pair;
+    struct splice *pair;
     uint32_t number = 0;
 
     if (fault) {
@@ -410,7 +410,7 @@ static void on_stream(struct edge *e, nsec_t now, const struct event *ev, struct
     }
     target.to = ADDR(ROLE_CONNECTOR, number / e->base.env.plan->tunnels.connections);
     target.via = e->carriers[number].flow;
-    pair = relay_begin(&e->relay, ev, target, out);
+    pair = splice_begin(&e->splices, ev, target, out);
     if (!pair) {
         route_release(e->route, number);
         refuse_stream(e, ev->flow, ROUTE_E_FULL, out);
@@ -422,10 +422,10 @@ static void on_stream(struct edge *e, nsec_t now, const struct event *ev, struct
 
 static void on_stream_msg(struct edge *e, const struct event *ev, struct outbox *out)
 {
-    struct relay_pair ended;
-    enum relay_outcome outcome = relay_handle(&e->relay, ev, out, &ended);
+    struct splice ended;
+    enum splice_outcome outcome = splice_handle(&e->splices, ev, out, &ended);
 
-    if (outcome == RELAY_GOES_ON) return;
+    if (outcome == SPLICE_GOES_ON) return;
     recorder_end(e->base.env.recorder, ACCOUNT_STREAM, ended.ledger, ledger_end_of(outcome));
     route_release(e->route, ended.owner);
     close_if_empty(e, &e->carriers[ended.owner], out);
@@ -436,12 +436,12 @@ static void on_stream_msg(struct edge *e, const struct event *ev, struct outbox 
 
 static void end_all(struct edge *e, enum ledger_end end)
 {
-    slab_for_each(id, &e->relay.pairs)
+    slab_for_each(id, &e->splices.pairs)
     {
-        const struct relay_pair *p = slab_get_unchecked(&e->relay.pairs, id);
+        const struct splice *p = slab_get_unchecked(&e->splices.pairs, id);
 
         recorder_end(e->base.env.recorder, ACCOUNT_STREAM, p->ledger, end);
-        slab_free(&e->relay.pairs, id);
+        slab_free(&e->splices.pairs, id);
     }
 }
 
@@ -478,7 +478,7 @@ static void edge_handle(struct component *base, nsec_t now, const struct event *
 
     switch (ev->type) {
     case EVENT_MSG:
-        if (ev->tag >= RELAY_TAG_MIN)
+        if (ev->tag >= SPLICE_TAG_MIN)
             on_stream_msg(e, ev, out);
         else if (ev->tag)
             on_carrier_msg(e, now, ev, out);

@@ -10,9 +10,9 @@
  *
  * `bytes` is what the message weighs on the wire, head and body. A body larger than BODY_CHUNK follows its
  * head in M_BODY messages of at most BODY_CHUNK (MSG_UNFINISHED on all but the last), so that links and
- * relays can interleave; the message is complete with the first one that has no MSG_UNFINISHED.
+ * splices can interleave; the message is complete with the first one that has no MSG_UNFINISHED.
  *
- * Relays (edge, connector) pass DATA of a tunnel stream on as it is and never look at kind or a…e: live they
+ * Splices (edge, connector) pass DATA of a tunnel stream on as it is and never look at kind or a…e: live they
  * see M_BYTES, since the payload is the inner TLS's ciphertext.
  */
 #pragma once
@@ -98,7 +98,7 @@ enum msg_kind {
     /* Tunnel streams: orchestrator to edge, edge to connector (via the carrier), connector to proxy. */
     M_TUNNEL_STREAM, /* → a = HOST(tunnel, mcp): ← M_OK, or M_ERROR a = 404 (no such tunnel) 502 (no
                         connection, no proxy) 503 */
-    M_BYTES,         /* · opaque bytes (live relays) */
+    M_BYTES,         /* · opaque bytes (live splices) */
     M_INNER_HELLO,   /* · orchestrator to proxy: the inner TLS begins */
     M_INNER_READY,   /* · proxy to orchestrator: the inner TLS is up */
 

@@ -1,25 +1,25 @@
-#include "sim/world/relay.h"
+#include "sim/world/splice.h"
 
 #include "sim/base/panic.h"
 
-int relay_init(struct stream_relay *r, uint32_t limit)
+int splices_init(struct splices *r, uint32_t limit)
 {
-    return slab_init(&r->pairs, sizeof(struct relay_pair), limit);
+    return slab_init(&r->pairs, sizeof(struct splice), limit);
 }
 
-void relay_deinit(struct stream_relay *r)
+void splices_deinit(struct splices *r)
 {
     slab_deinit(&r->pairs);
 }
 
-struct relay_pair *relay_begin(struct stream_relay *r, const struct event *ev, struct relay_target target,
-                               struct outbox *out)
+struct splice *splice_begin(struct splices *r, const struct event *ev, struct splice_target target,
+                            struct outbox *out)
 {
     uint32_t id = slab_alloc(&r->pairs);
-    struct relay_pair *p;
+    struct splice *p;
 
     if (!id) return NULL;
-    ASSERT(id >= RELAY_TAG_MIN);
+    ASSERT(id >= SPLICE_TAG_MIN);
     p = slab_get_unchecked(&r->pairs, id);
     p->near = ev->flow;
     p->near_last = ev->msg.flags & MSG_LAST;
@@ -28,19 +28,19 @@ struct relay_pair *relay_begin(struct stream_relay *r, const struct event *ev, s
     return p;
 }
 
-static enum relay_outcome end_pair(struct stream_relay *r, uint32_t id, enum relay_outcome outcome,
-                                   struct relay_pair *ret_ended)
+static enum splice_outcome end_pair(struct splices *r, uint32_t id, enum splice_outcome outcome,
+                                    struct splice *ret_ended)
 {
-    *ret_ended = *(struct relay_pair *)slab_get_unchecked(&r->pairs, id);
+    *ret_ended = *(struct splice *)slab_get_unchecked(&r->pairs, id);
     slab_free(&r->pairs, id);
-    return ret_ended->refused ? RELAY_REFUSED : outcome;
+    return ret_ended->refused ? SPLICE_REFUSED : outcome;
 }
 
 /* Once the near side has hung up, or given up, it makes no difference what becomes of the far one. */
-static enum relay_outcome outcome_of(const struct relay_pair *p, enum reset_cause cause, bool by_near)
+static enum splice_outcome outcome_of(const struct splice *p, enum reset_cause cause, bool by_near)
 {
-    if (p->near_last || (cause == RESET_CANCEL && by_near)) return RELAY_CLOSED;
-    return cause == RESET_OVERFLOW ? RELAY_DROPPED : RELAY_CUT;
+    if (p->near_last || (cause == RESET_CANCEL && by_near)) return SPLICE_CLOSED;
+    return cause == RESET_OVERFLOW ? SPLICE_DROPPED : SPLICE_CUT;
 }
 
 /* What the other side is told of a reset. */
@@ -54,23 +54,23 @@ static enum reset_cause passed_on(enum reset_cause cause)
     }
 }
 
-static enum relay_outcome far_never_came_up(struct stream_relay *r, uint32_t id, struct outbox *out,
-                                            struct relay_pair *ret_ended)
+static enum splice_outcome far_never_came_up(struct splices *r, uint32_t id, struct outbox *out,
+                                             struct splice *ret_ended)
 {
-    struct relay_pair *p = slab_get_unchecked(&r->pairs, id);
+    struct splice *p = slab_get_unchecked(&r->pairs, id);
 
     p->far = 0;
     p->answered = p->refused = p->far_last = true;
     flow_answer(
         out, p->near,
         (struct msg){.kind = M_ERROR, .flags = MSG_LAST, .bytes = 300, .a = 502, .b = ERROR_OVERLOADED});
-    return p->near_last ? end_pair(r, id, RELAY_REFUSED, ret_ended) : RELAY_GOES_ON;
+    return p->near_last ? end_pair(r, id, SPLICE_REFUSED, ret_ended) : SPLICE_GOES_ON;
 }
 
-static enum relay_outcome on_reset(struct stream_relay *r, const struct event *ev, struct outbox *out,
-                                   struct relay_pair *ret_ended)
+static enum splice_outcome on_reset(struct splices *r, const struct event *ev, struct outbox *out,
+                                    struct splice *ret_ended)
 {
-    struct relay_pair *p = slab_get_unchecked(&r->pairs, ev->tag);
+    struct splice *p = slab_get_unchecked(&r->pairs, ev->tag);
     enum reset_cause cause = (enum reset_cause)ev->msg.a;
     bool by_near = ev->flow == p->near;
 
@@ -81,7 +81,7 @@ static enum relay_outcome on_reset(struct stream_relay *r, const struct event *e
     return end_pair(r, ev->tag, outcome_of(p, cause, by_near), ret_ended);
 }
 
-static void pass_on(struct relay_pair *p, const struct event *ev, struct outbox *out)
+static void pass_on(struct splice *p, const struct event *ev, struct outbox *out)
 {
     uint32_t other = ev->flow == p->near ? p->far : p->near;
 
@@ -98,29 +98,29 @@ static void pass_on(struct relay_pair *p, const struct event *ev, struct outbox 
     }
 }
 
-enum relay_outcome relay_handle(struct stream_relay *r, const struct event *ev, struct outbox *out,
-                                struct relay_pair *ret_ended)
+enum splice_outcome splice_handle(struct splices *r, const struct event *ev, struct outbox *out,
+                                  struct splice *ret_ended)
 {
-    struct relay_pair *p = slab_get(&r->pairs, ev->tag);
+    struct splice *p = slab_get(&r->pairs, ev->tag);
 
-    if (!p) return RELAY_GOES_ON;
+    if (!p) return SPLICE_GOES_ON;
     if (ev->msg.type == MSG_RESET) return on_reset(r, ev, out, ret_ended);
     pass_on(p, ev, out);
-    if (!(ev->msg.flags & MSG_LAST)) return RELAY_GOES_ON;
+    if (!(ev->msg.flags & MSG_LAST)) return SPLICE_GOES_ON;
     if (ev->flow == p->near)
         p->near_last = true;
     else
         p->far_last = true;
-    if (!p->near_last || !p->far_last) return RELAY_GOES_ON;
-    return end_pair(r, ev->tag, RELAY_CLOSED, ret_ended);
+    if (!p->near_last || !p->far_last) return SPLICE_GOES_ON;
+    return end_pair(r, ev->tag, SPLICE_CLOSED, ret_ended);
 }
 
-void relay_cut_all(struct stream_relay *r, struct outbox *out,
-                   void (*on_end)(void *user, const struct relay_pair *pair), void *user)
+void splices_cut_all(struct splices *r, struct outbox *out,
+                     void (*on_end)(void *user, const struct splice *pair), void *user)
 {
     slab_for_each(id, &r->pairs)
     {
-        struct relay_pair p = *(struct relay_pair *)slab_get_unchecked(&r->pairs, id);
+        struct splice p = *(struct splice *)slab_get_unchecked(&r->pairs, id);
 
         flow_reset(out, p.near, RESET_CUT);
         if (p.far) flow_reset(out, p.far, RESET_CUT);
