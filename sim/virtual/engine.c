@@ -48,9 +48,10 @@ struct end {
 
 /* flow_end.flags */
 enum end_flag {
-    END_CUT = 1,   /* nothing sent from here arrives any more */
-    END_RESET = 2, /* ended by a reset: its connection is not used again */
-    END_OWN = 4,   /* a stream: its connection is its own */
+    END_CUT = 1,    /* nothing sent from here arrives any more */
+    END_RESET = 2,  /* ended by a reset: its connection is not used again */
+    END_OWN = 4,    /* a stream: its connection is its own */
+    END_MISSED = 8, /* the peer that its OPEN is on its way to died: a later incarnation is not meant */
 };
 
 /* flow_end.driver names one of these for an end that is carried by another, or carries others. */
@@ -465,7 +466,7 @@ static void deliver_open(struct engine *e, uint32_t from_end, struct flow_end *f
     uint32_t carrier = carried ? flow_of(e, from->via)->user : 0;
     uint32_t flow;
 
-    if (!is_up(e, from->peer) || (from->via && !carrier)) {
+    if (!is_up(e, from->peer) || from->flags & END_MISSED || (from->via && !carrier)) {
         enum reset_cause cause = from->via ? RESET_CARRIER : RESET_REFUSED;
         count_flow(e, m, FLOW_RETURNED);
         if (!from->over)
@@ -561,6 +562,15 @@ static void on_timer(struct engine *e, uint32_t id)
 /* Faults
  * ----------------------------------------------------------------------------------------------------- */
 
+/* What is on its way to one that dies finds nobody, even if it is back by then. */
+static void miss_opens(struct engine *e, addr_t self)
+{
+    for (uint32_t flow = 0; (flow = world_flow_next(e->world, flow));) {
+        struct flow_end *f = flow_of(e, flow);
+        if (f->opened && f->peer == self && !f->user) f->flags |= END_MISSED;
+    }
+}
+
 static void crash(struct engine *e, addr_t self)
 {
     struct event ev = {.type = EVENT_CRASH, .self = self};
@@ -578,6 +588,7 @@ static void crash(struct engine *e, addr_t self)
     }
     s->epoch++;
     world_settle(e->world, on_over, e);
+    miss_opens(e, self);
     network_forget(e->network, self);
     e->crashing = false;
 }

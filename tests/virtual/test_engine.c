@@ -307,6 +307,19 @@ START_TEST(the_listener_dies_meanwhile)
 }
 END_TEST
 
+START_TEST(the_listener_is_another_by_then)
+{
+    dialing_stage();
+    FAULT(FAULT_KILL, .at_ns = S + MS, .for_ns = MS, .target = ORCHESTRATOR);
+    DO(CLIENT, S, ACT_OPEN, 1, .a = 1, .to = ORCHESTRATOR);
+    DO(CLIENT, S + 2 * MS, ACT_OPEN, 2, .a = 2, .to = ORCHESTRATOR);
+    stage_run();
+    /* What was on its way to the one that died is not for the one that came after it. */
+    ASSERT_RESET(CLIENT, 1, RESET_REFUSED, S + DIALED + 3 * MS);
+    ck_assert_uint_eq(came(ORCHESTRATOR, 2), S + 2 * MS + DIALED);
+}
+END_TEST
+
 /* Link faults
  * ------------------------------------------------------------------------------------------------ */
 
@@ -648,7 +661,7 @@ static void add_tests(TCase *tc)
                                   a_dial_does_not_keep_the_wire,
                                   a_dial_takes_too_long,
                                   nobody_listens,
-                                  the_listener_dies_meanwhile,
+                                  the_listener_dies_meanwhile, the_listener_is_another_by_then,
                                   a_cut,
                                   a_cut_of_one_instance,
                                   a_cut_of_all_instances_by_name,
