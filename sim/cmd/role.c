@@ -88,15 +88,26 @@ static struct flight_header log_header(const struct role_process *r)
                                   .component_count = r->started_count};
 }
 
-static int open_flight(struct role_process *r)
+/* Under its name it is there with its whole header or, where a fault kills the process before, not at all. */
+static int begin_log(struct role_process *r, const char *path, struct flight_writer **ret)
 {
     struct flight_header h = log_header(r);
+    char begun[4096 + 4];
+    int x;
+
+    snprintf(begun, sizeof begun, "%s.new", path);
+    x = flight_create(begun, &h, ret);
+    return x == 0 && rename(begun, path) < 0 ? -errno : x;
+}
+
+static int open_flight(struct role_process *r)
+{
     char path[4096];
 
     if (!r->run->flight || r->child->process->component_count == 0) return 0;
     snprintf(path, sizeof path, "%s/%s.%u.flight", r->run->flight, r->child->process->name,
              r->child->incarnation);
-    return flight_create(path, &h, &r->flight);
+    return begin_log(r, path, &r->flight);
 }
 
 /* Components
@@ -151,25 +162,13 @@ static int recover(struct role_process *r)
     return x;
 }
 
-/* Under its name it is there whole or not at all. */
-static int begin_journal(struct role_process *r)
-{
-    struct flight_header h = log_header(r);
-    char path[sizeof r->journal_path + 4];
-    int x;
-
-    snprintf(path, sizeof path, "%s.new", r->journal_path);
-    x = flight_create(path, &h, &r->journal);
-    return x == 0 && rename(path, r->journal_path) < 0 ? -errno : x;
-}
-
 static int start_components(struct role_process *r)
 {
     int x = 0;
 
     if (keeps_journal(r)) {
         if (access(r->journal_path, F_OK) == 0) return recover(r);
-        x = begin_journal(r);
+        x = begin_log(r, r->journal_path, &r->journal);
     }
     for (size_t i = 0; x == 0 && i < r->started_count; i++)
         x = driver_add(r->driver, r->started[i], r->child->recorder, r->child->incarnation);
