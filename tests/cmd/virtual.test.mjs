@@ -184,7 +184,7 @@ test('two runs at once into one folder: the second is refused', async (t) => {
 test('the scenario is read once', async (t) => {
   const cwd = folder(t);
   const path = join(cwd, 's.json');
-  const text = readFileSync(COLD, 'utf8').replace('"duration": "30s"', '"duration": "3h"');
+  const text = readFileSync(COLD, 'utf8').replace('"duration": "30s"', '"duration": "30min"');
   writeFileSync(path, text);
   const { ended } = start(['run', 's.json', '--clock', 'virtual', '--deployment', 'all', '--out', 'o'], { cwd });
   for (let i = 0; i < 500 && !readdirSync(cwd).includes('o'); i++) await sleep(10);
