@@ -71,19 +71,12 @@ static int spread(struct layout *l, const struct plan *plan, const char *name, u
     return 0;
 }
 
-/* Who dials whom on which link, at which of the listener's ports. */
-static const struct {
-    enum link_id link;
-    enum role from, to;
-    enum port port;
-} dials[] = {
-    {LINK_CLIENT_ORCHESTRATOR, ROLE_CLIENT, ROLE_ORCHESTRATOR, PORT_API},
-    {LINK_RUNNER_ORCHESTRATOR, ROLE_RUNNER, ROLE_ORCHESTRATOR, PORT_API},
-    {LINK_ORCHESTRATOR_EDGE, ROLE_ORCHESTRATOR, ROLE_EDGE, PORT_PUBLIC},
-    {LINK_CONNECTOR_EDGE, ROLE_CONNECTOR, ROLE_EDGE, PORT_CONNECTOR},
-    {LINK_CONNECTOR_PROXY, ROLE_CONNECTOR, ROLE_PROXY, PORT_PROXY},
-    {LINK_PROXY_MCP, ROLE_PROXY, ROLE_MCP, PORT_MCP},
-    {LINK_ORCHESTRATOR_MCP, ROLE_ORCHESTRATOR, ROLE_MCP, PORT_MCP},
+/* Which of the listener's ports is dialed on a link. */
+static const enum port dialed_port[LINK_COUNT] = {
+    [LINK_CLIENT_ORCHESTRATOR] = PORT_API,  [LINK_RUNNER_ORCHESTRATOR] = PORT_API,
+    [LINK_ORCHESTRATOR_EDGE] = PORT_PUBLIC, [LINK_CONNECTOR_EDGE] = PORT_CONNECTOR,
+    [LINK_CONNECTOR_PROXY] = PORT_PROXY,    [LINK_PROXY_MCP] = PORT_MCP,
+    [LINK_ORCHESTRATOR_MCP] = PORT_MCP,
 };
 
 static int relay_pair(struct layout *l, enum link_id link, addr_t from, addr_t to, enum port port)
@@ -111,13 +104,14 @@ static int relay_links(struct layout *l, const struct plan *plan)
 {
     int r = 0;
 
-    for (size_t d = 0; d < sizeof dials / sizeof *dials; d++) {
-        if (!plan_link_relayed(plan, dials[d].link)) continue;
-        for (uint32_t from = 0; from < plan_instances(plan, dials[d].from); from++) {
-            for (uint32_t to = 0; r == 0 && to < plan_instances(plan, dials[d].to); to++) {
-                if (are_peers(dials[d].link, from, to))
-                    r = relay_pair(l, dials[d].link, ADDR(dials[d].from, from), ADDR(dials[d].to, to),
-                                   dials[d].port);
+    for (enum link_id link = 0; link < LINK_COUNT; link++) {
+        enum role listens, dials = plan_link_dials(link, &listens);
+
+        if (!plan_link_relayed(plan, link)) continue;
+        for (uint32_t from = 0; from < plan_instances(plan, dials); from++) {
+            for (uint32_t to = 0; r == 0 && to < plan_instances(plan, listens); to++) {
+                if (are_peers(link, from, to))
+                    r = relay_pair(l, link, ADDR(dials, from), ADDR(listens, to), dialed_port[link]);
             }
         }
     }

@@ -143,24 +143,10 @@ static int target_read(struct context *c, const struct plan *plan, const char *t
     return r ? r : instances_check(c, plan, text, ret);
 }
 
-/* The side of the link that its name puts first: the one that dials. */
-static enum role link_first_role(enum link_id link)
-{
-    enum link_id found;
-    bool dials;
-
-    for (int from = ROLE_MCP; from < ROLE_COUNT; from++)
-        for (int to = ROLE_MCP; to < ROLE_COUNT; to++)
-            if (plan_link_between((enum role)from, (enum role)to, &found, &dials) == 0 && found == link &&
-                dials)
-                return (enum role)from;
-    return ROLE_NONE;
-}
-
 static int link_target(struct context *c, const struct plan *plan, const struct fault_draft *draft,
                        struct target *ret)
 {
-    enum role role = link_first_role(draft->fault.link);
+    enum role role = plan_link_dials(draft->fault.link, NULL); /* which its name puts first */
     char allowed[64];
     int r;
 

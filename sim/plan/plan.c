@@ -68,6 +68,12 @@ const char *link_name(enum link_id link)
     return (unsigned)link < LINK_COUNT ? links[link].name : "unknown";
 }
 
+enum role plan_link_dials(enum link_id link, enum role *ret_listens)
+{
+    if (ret_listens) *ret_listens = links[link].listens;
+    return links[link].dials;
+}
+
 int plan_link_between(enum role from, enum role to, enum link_id *ret_link, bool *ret_from_dials)
 {
     for (int i = 0; i < LINK_COUNT; i++) {

@@ -359,6 +359,8 @@ uint32_t plan_split_names(const struct plan *plan, enum plan_split split);
 
 /* "client-orchestrator", … */
 const char *link_name(enum link_id link);
+/* Who dials whom on a link; `listens` may be NULL. */
+enum role plan_link_dials(enum link_id link, enum role *ret_listens);
 /* The link between two roles and whether `from` is the side that dials; -ENOENT when they never talk. */
 int plan_link_between(enum role from, enum role to, enum link_id *ret_link, bool *ret_from_dials);
 

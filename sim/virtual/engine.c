@@ -646,9 +646,7 @@ static void start_if_down(struct engine *e, addr_t self)
 
 static void tell_to_stop(struct engine *e, addr_t self)
 {
-    struct event ev = {.type = EVENT_DRAIN, .self = self};
-
-    if (is_up(e, self)) handle(e, &ev);
+    if (is_up(e, self)) handle(e, &(struct event){.type = EVENT_DRAIN, .self = self});
 }
 
 static void on_fault(struct engine *e, uint32_t index, bool begin)

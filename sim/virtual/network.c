@@ -69,19 +69,6 @@ static int hosts_new(struct network *n)
     return 0;
 }
 
-static void link_ends(const struct network *n, enum link_id id, enum role *ret_dials, enum role *ret_listens)
-{
-    for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
-        for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++) {
-            if (!n->between[a][b].talk || n->between[a][b].id != id || !n->between[a][b].from_dials) continue;
-            *ret_dials = a;
-            *ret_listens = b;
-            return;
-        }
-    }
-    UNREACHABLE();
-}
-
 static void link_is_faulty(struct network *n, enum link_id id)
 {
     for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
@@ -117,7 +104,7 @@ int network_new(const struct plan *plan, struct network **ret)
     for (enum link_id id = 0; r == 0 && id < LINK_COUNT; id++) {
         enum role dials, listens;
 
-        link_ends(n, id, &dials, &listens);
+        dials = plan_link_dials(id, &listens);
         n->listeners[id] = n->instances[listens];
         n->pairs[id] = (size_t)n->instances[dials] * n->instances[listens];
     }
@@ -335,7 +322,7 @@ static void forget(struct network *n, enum link_id id, bool (*concerns)(const vo
     enum role dials, listens;
 
     if (!n->idle[id]) return;
-    link_ends(n, id, &dials, &listens);
+    dials = plan_link_dials(id, &listens);
     for (size_t i = 0; i < n->pairs[id]; i++) {
         addr_t d = ADDR(dials, i / n->listeners[id]), l = ADDR(listens, i % n->listeners[id]);
         if (concerns(what, d, l)) vec_clear(&n->idle[id][i].since);
