@@ -40,7 +40,9 @@ LIBRARIES = [
 # Within sim/plan the types are free of the parser's library.
 NO_JANSSON = ["sim/plan/plan.h", "sim/plan/plan.c", "sim/plan/fault_rules.h", "sim/plan/fault_rules.c", "sim/plan/parse.h"]
 
-FILE_LINES_MAX = 1100
+FILE_LINES_MAX = 900
+# Tests that were longer already; they may not grow.
+LONG_FILES = {"tests/live/test_h2_tunnel.c": 1020, "tests/live/test_orchestrator_api.c": 912}
 FUNCTION_LINES_MAX = 90
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
@@ -87,8 +89,9 @@ def check_includes(path, lines, complain):
 
 
 def check_sizes(path, lines, complain):
-    if len(lines) > FILE_LINES_MAX:
-        complain(path, len(lines), f"the file has {len(lines)} lines; at most {FILE_LINES_MAX}")
+    most = LONG_FILES.get(path, FILE_LINES_MAX)
+    if len(lines) > most:
+        complain(path, len(lines), f"the file has {len(lines)} lines; at most {most}")
     begin = None
     for number, line in enumerate(lines, 1):
         # With the house's braces a function begins and ends in the first column.
