@@ -13,8 +13,8 @@
 
 #include "sim/cmd/measured.h"
 #include "sim/cmd/role.h"
-#include "sim/live/resources.h"
 #include "sim/live/awake.h"
+#include "sim/live/resources.h"
 #include "sim/live/supervisor.h"
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)

@@ -22,8 +22,8 @@ struct tunnel_edge;
 struct tunnel_edge_options {
     const char *public_listen, *connector_listen; /* numeric "ip:port", port 0: any free one */
     const char *cert_pem, *key_pem;               /* of both listeners */
-    const char *client_ca_pem;  /* who signed the certificates of those who may open streams */
-    const char *token_key;      /* see tunnel_token() */
+    const char *client_ca_pem; /* who signed the certificates of those who may open streams */
+    const char *token_key;     /* see tunnel_token() */
 };
 
 /* Listens for ADDR(ROLE_EDGE, 0), which may be added to the driver before or after. -EINVAL with one line in

@@ -26,7 +26,6 @@ static inline struct prng answer_fault_stream(const struct env *env)
                        (uint64_t)env->self << 32 | env->incarnation, 0);
 }
 
-/* The answer of a plain request that meets the fault. */
 /* What a peer is told to wait: as finely as the wire has it. Edge and proxy answer with Retry-After, in whole
  * seconds, the others in milliseconds. Rounded up. */
 static inline nsec_t answer_fault_wait(const struct plan_fault *fault)
@@ -37,6 +36,7 @@ static inline nsec_t answer_fault_wait(const struct plan_fault *fault)
     return nsec_round_up(fault->retry_after_ns, seconds ? NSEC_PER_S : NSEC_PER_MS);
 }
 
+/* The answer of a plain request that meets the fault. */
 static inline struct msg answer_fault_msg(const struct plan_fault *fault)
 {
     return (struct msg){.kind = M_ERROR,
