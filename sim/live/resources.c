@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -106,13 +107,23 @@ struct sched_request {
     uint64_t runtime_ns, deadline_ns, period_ns;
 };
 
+/* A real-time policy, for those who may: root, CAP_SYS_NICE, RLIMIT_RTPRIO. What it forks does not inherit
+ * it. */
+static bool real_time(void)
+{
+    struct sched_param lowest = {.sched_priority = sched_get_priority_min(SCHED_RR)};
+
+    return sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) == 0;
+}
+
 void resources_wake_promptly(void)
 {
     struct sched_request now;
 
     memset(&now, 0, sizeof now);
     if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) < 0) return;
-    if (now.policy != 0) return; /* real time, or idle: somebody has chosen otherwise */
+    if (now.policy != SCHED_OTHER) return; /* real time, or idle: somebody has chosen otherwise */
+    if (real_time()) return;
     now.size = sizeof now;
     now.runtime_ns = SLICE_NS;
     (void)!syscall(SYS_sched_setattr, 0, &now, 0);

@@ -31,9 +31,11 @@ int resources_raise_descriptors(const struct plan *plan, const struct layout *la
 bool resources_descriptors_low(uint64_t *ret_limit);
 
 /*
- * Asks the scheduler to wake this process soon rather than to let it run for long: a short time slice, where
- * the kernel has that (Linux 6.12; elsewhere nothing happens). For the process that starts sessions on a
- * schedule; beside processes that use up all cores its p90 of schedule.lag is less than half of what it is
- * otherwise (docs/PERFORMANCE.md). Needs no privilege, and leaves the share of CPU as it is.
+ * Asks the scheduler to wake this process at once rather than when it suits. For the process that starts
+ * sessions on a schedule: a load generator that waits behind what it measures measures itself. Who may gets
+ * the lowest real-time priority (root, CAP_SYS_NICE, RLIMIT_RTPRIO); the kernel keeps a twentieth of the time
+ * for others whatever happens (sched_rt_runtime_us). Everybody else gets a short time slice, which needs no
+ * privilege (Linux 6.12; elsewhere nothing happens). Figures for all three: docs/PERFORMANCE.md. A policy
+ * that somebody has chosen already stays.
  */
 void resources_wake_promptly(void);
