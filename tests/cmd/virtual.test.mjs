@@ -78,6 +78,27 @@ test('--set is told in run.json, and changes the hash of the scenario', async (t
   assert.equal(readResult(join(cwd, 'set'), 'modal-cold').scenario.sha256, set.scenario.sha256);
 });
 
+test('reconnect-storm: outages enough for a p99 of how long they last, in both stages of the back-off', async (t) => {
+  const cwd = folder(t);
+  const storm = async (out, ...args) => {
+    went(await virtual(cwd, 'reconnect-storm', '--deployment', 'retry', '--out', out, ...args), 0);
+    return readResult(join(cwd, out), 'retry');
+  };
+  const QUANTILES = ['p50_ns', 'p90_ns', 'p99_ns'];
+  for (const seed of ['1', '2', '3']) {
+    const r = await storm(`seed${seed}`, '--seed', seed);
+    checkResult(r);
+    for (const name of ['tunnel.usable', 'tunnel.reconnect', 'mcp.call'])
+      for (const quantile of QUANTILES) assert.ok(r.metrics[name][quantile] > 0, `${quantile} of ${r.metrics[name].count} ${name}`);
+    assert.deepEqual(r.faults.map((fault) => fault.text), ['kill mcp', 'kill every connector', 'kill every proxy', 'kill edge']);
+  }
+  const plain = readResult(join(cwd, 'seed1'), 'retry').metrics['tunnel.reconnect'];
+  for (const stage of ['connection_base', 'supervisor_base']) {
+    const quick = (await storm(stage, ...sets({ [`/tunnels/backoff/${stage}`]: '1ms' }))).metrics['tunnel.reconnect'];
+    assert.ok(quick.mean_ns < plain.mean_ns, `tunnels are back sooner without the waits of ${stage}`);
+  }
+});
+
 test('--progress json: lines of JSON that end with all done', async (t) => {
   const cwd = folder(t);
   const r = await virtual(cwd, 'reconnect-storm', '--deployment', 'all', '--progress', 'json', '--out', 'o');
