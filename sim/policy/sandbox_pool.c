@@ -220,11 +220,19 @@ static void warm_end(struct sandbox_pool *pool, struct spare *s, nsec_t at)
     pool->warm_count--;
 }
 
+static void warm_destroy(struct sandbox_pool *pool, nsec_t at)
+{
+    warm_end(pool, list_first_entry(&pool->warm, struct spare, link), at);
+    pool->stats.destroyed++;
+}
+
 static void warm_add(struct sandbox_pool *pool, nsec_t now)
 {
-    if (pool->plan->warm_max == 0 || pool->plan->warm_keep_ns == 0) return;
-    if (pool->warm_count == pool->plan->warm_max)
-        warm_end(pool, list_first_entry(&pool->warm, struct spare, link), now);
+    if (pool->plan->warm_max == 0 || pool->plan->warm_keep_ns == 0) {
+        pool->stats.destroyed++;
+        return;
+    }
+    if (pool->warm_count == pool->plan->warm_max) warm_destroy(pool, now);
     spare_add(pool, &pool->warm, now);
     pool->warm_count++;
 }
@@ -407,7 +415,10 @@ static void sandbox_end(struct sandbox_pool *pool, nsec_t now, struct use *u, bo
         return; /* it stays taken until that is done */
     }
     pool->taken--;
-    if (keep) warm_add(pool, now);
+    if (keep)
+        warm_add(pool, now);
+    else
+        pool->stats.destroyed++;
 }
 
 static void use_end(struct sandbox_pool *pool, nsec_t now, uint32_t id, bool keep)
@@ -461,11 +472,11 @@ static void expire(struct sandbox_pool *pool, nsec_t now)
         nsec_t at = snapshot_due(pool);
 
         spare_end(pool, list_first_entry(&pool->snapshots, struct spare, link), at, false);
+        pool->stats.snapshots++;
         pool->taken--;
         warm_add(pool, at);
     }
-    while (warm_due(pool) <= now)
-        warm_end(pool, list_first_entry(&pool->warm, struct spare, link), warm_due(pool));
+    while (warm_due(pool) <= now) warm_destroy(pool, warm_due(pool));
 }
 
 /* The first use in the queue, stale entries thrown away; or 0. */

@@ -73,6 +73,8 @@ struct sandbox_stats {
     uint64_t billed_ns, idle_ns; /* idle is part of billed */
     uint64_t starts;             /* cold, refills included */
     uint64_t warm_hits;          /* uses that started from a warm sandbox */
+    uint64_t snapshots;          /* that are done; one under way at the end is none */
+    uint64_t destroyed;          /* not kept after use, expired, given up while starting, or lost */
 };
 
 /* 0 or -ENOMEM. Freed with sandbox_pool_free(), which allows NULL. */

@@ -45,6 +45,8 @@ static const struct {
     [COUNTER_RESULTS_DUPLICATE] = {"results_duplicate", "results that had been accepted before"},
     [COUNTER_SANDBOX_STARTS] = {"sandbox_starts", "sandboxes started"},
     [COUNTER_SANDBOX_WARM_HITS] = {"sandbox_warm_hits", "calls that found a warm sandbox"},
+    [COUNTER_SANDBOX_SNAPSHOTS] = {"sandbox_snapshots", "sandboxes snapshotted after their session"},
+    [COUNTER_SANDBOX_DESTROYED] = {"sandbox_destroyed", "sandboxes that ended: not kept, expired or lost"},
     [COUNTER_SANDBOX_NS] = {"sandbox_ns", "sandbox time billed"},
     [COUNTER_SANDBOX_IDLE_NS] = {"sandbox_idle_ns", "of it, warm and waiting"},
     [COUNTER_CPU_NS] = {"cpu_ns", "CPU time used"},

@@ -44,6 +44,8 @@ enum counter {
     COUNTER_RESULTS_DUPLICATE,
     COUNTER_SANDBOX_STARTS,
     COUNTER_SANDBOX_WARM_HITS,
+    COUNTER_SANDBOX_SNAPSHOTS,
+    COUNTER_SANDBOX_DESTROYED,
     COUNTER_SANDBOX_NS,      /* sandbox-nanoseconds billed */
     COUNTER_SANDBOX_IDLE_NS, /* of these, warm and waiting */
     COUNTER_CPU_NS,

@@ -56,6 +56,8 @@ static void pool_count(struct runner *r, nsec_t now, bool all)
     if (stats.idle_ns) recorder_count(rec, COUNTER_SANDBOX_IDLE_NS, stats.idle_ns);
     if (stats.starts) recorder_count(rec, COUNTER_SANDBOX_STARTS, stats.starts);
     if (stats.warm_hits) recorder_count(rec, COUNTER_SANDBOX_WARM_HITS, stats.warm_hits);
+    if (stats.snapshots) recorder_count(rec, COUNTER_SANDBOX_SNAPSHOTS, stats.snapshots);
+    if (stats.destroyed) recorder_count(rec, COUNTER_SANDBOX_DESTROYED, stats.destroyed);
 }
 
 /* After each event: what is due in the pool, by itself or by what the event did to it. */

@@ -82,6 +82,8 @@ START_TEST(a_cold_start_takes_its_time)
     ck_assert_uint_eq(stats.idle_ns, 0);
     ck_assert_uint_eq(stats.starts, 1);
     ck_assert_uint_eq(stats.warm_hits, 0);
+    ck_assert_uint_eq(stats.snapshots, 0);
+    ck_assert_uint_eq(stats.destroyed, 1);
     end();
 }
 END_TEST
@@ -112,6 +114,7 @@ START_TEST(released_sandboxes_stay_warm_for_a_while)
     ck_assert_uint_eq(stats.idle_ns, 11 * S);
     ck_assert_uint_eq(stats.starts, 1);
     ck_assert_uint_eq(stats.warm_hits, 1);
+    ck_assert_uint_eq(stats.destroyed, 1); /* once, though it was used twice */
     end();
 }
 END_TEST
@@ -128,12 +131,14 @@ START_TEST(the_one_that_waited_longest_makes_room)
     for (uint32_t i = 0; i < 3; i++) expect(2 * S, SANDBOX_READY, i);
     for (uint32_t i = 0; i < 3; i++) sandbox_pool_release(pool, (3 + i) * S, use[i]);
     ck_assert_uint_eq(sandbox_pool_idle(pool), 2);
+    ck_assert_uint_eq(sandbox_pool_collect(pool, 5 * S, false).destroyed, 1);
     ck_assert_uint_eq(sandbox_pool_deadline(pool), 14 * S); /* of the second one released */
     /* The latest is used first, so the older one expires. */
     ask(13 * S, 0, 9, &use[0]);
     expect(13 * S + 100 * MS, SANDBOX_READY, 9);
     expect_none(14 * S);
     ck_assert_uint_eq(sandbox_pool_idle(pool), 0);
+    ck_assert_uint_eq(sandbox_pool_collect(pool, 14 * S, false).destroyed, 1);
     end();
 }
 END_TEST
@@ -170,6 +175,7 @@ END_TEST
 START_TEST(a_sessions_sandbox_is_snapshotted_before_it_is_free)
 {
     uint32_t a, b;
+    struct sandbox_stats stats;
 
     setup();
     plan.scope = SANDBOX_PER_SESSION;
@@ -186,7 +192,17 @@ START_TEST(a_sessions_sandbox_is_snapshotted_before_it_is_free)
     ck_assert_uint_eq(sandbox_pool_deadline(pool), 7 * S);
     expect(7 * S, SANDBOX_STARTED, 2);
     expect(7 * S + 100 * MS, SANDBOX_READY, 2);
-    ck_assert_uint_eq(sandbox_pool_collect(pool, 7 * S + 100 * MS, true).billed_ns, 7 * S + 100 * MS);
+    stats = sandbox_pool_collect(pool, 7 * S + 100 * MS, true);
+    ck_assert_uint_eq(stats.billed_ns, 7 * S + 100 * MS);
+    ck_assert_uint_eq(stats.snapshots, 1);
+    ck_assert_uint_eq(stats.destroyed, 0);
+    /* One under way when the run ends is no snapshot; one that expires is destroyed. */
+    sandbox_pool_release(pool, 8 * S, b);
+    ck_assert_uint_eq(sandbox_pool_collect(pool, 10 * S, true).snapshots, 0);
+    expect_none(30 * S);
+    stats = sandbox_pool_collect(pool, 30 * S, true);
+    ck_assert_uint_eq(stats.snapshots, 1);
+    ck_assert_uint_eq(stats.destroyed, 1);
     end();
 }
 END_TEST
@@ -302,6 +318,7 @@ END_TEST
 START_TEST(what_is_lost_is_not_reused)
 {
     uint32_t use;
+    struct sandbox_stats stats;
 
     setup();
     plan.warm_max = 4;
@@ -316,7 +333,9 @@ START_TEST(what_is_lost_is_not_reused)
     sandbox_pool_release(pool, 5 * S, use);
     expect_none(20 * S);
     ck_assert_uint_eq(sandbox_pool_idle(pool), 0);
-    ck_assert_uint_eq(sandbox_pool_collect(pool, 20 * S, true).billed_ns, 4 * S);
+    stats = sandbox_pool_collect(pool, 20 * S, true);
+    ck_assert_uint_eq(stats.billed_ns, 4 * S);
+    ck_assert_uint_eq(stats.destroyed, 2);
     end();
 }
 END_TEST
