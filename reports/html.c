@@ -159,6 +159,7 @@ static void section(const struct result *r, size_t i, bool replicates, struct st
     page_hops(r, out);
     page_slowest(r, out);
     page_ledger(r, out);
+    page_rates(r, out);
     page_counters(r, out);
     page_host(r, out);
     str_puts(out, "</section>\n");

@@ -260,6 +260,23 @@ void page_counters(const struct result *r, struct str *out)
     str_puts(out, "</details>\n");
 }
 
+void page_rates(const struct result *r, struct str *out)
+{
+    if (!r->rates[RATE_CONNECTIONS].mean || r->counters[rate_counter(RATE_CONNECTIONS)] == 0) return;
+    str_puts(out, "<h3>Tunnel connections</h3>\n");
+    TABLE(out, 1, "a second", "mean", "peak", "at");
+    for (enum rate k = 0; k < RATE_COUNT; k++) {
+        const struct result_rate *rate = &r->rates[k];
+
+        str_appendf(out, "<tr><td><code>%s</code></td>", counter_name(rate_counter(k)));
+        cell(out, "", rate->mean);
+        cell(out, "", rate->peak ? rate->peak : "-");
+        duration_cell(out, rate->peak ? rate->peak_at_ns : FIGURE_NONE);
+        str_puts(out, "</tr>\n");
+    }
+    table_end(out);
+}
+
 static void fact(struct str *out, const char *name, const char *value)
 {
     if (!value[0]) return;

@@ -30,4 +30,5 @@ void page_hops(const struct result *r, struct str *out);
 void page_slowest(const struct result *r, struct str *out);
 void page_ledger(const struct result *r, struct str *out);
 void page_counters(const struct result *r, struct str *out);
+void page_rates(const struct result *r, struct str *out);
 void page_host(const struct result *r, struct str *out);

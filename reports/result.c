@@ -431,7 +431,7 @@ static int add_intervals(const struct run_result *run, struct result *r)
 int result_new(const struct run_result *run, struct result **ret_result)
 {
     static int (*const parts[])(const struct run_result *, struct result *) = {
-        add_head, add_objectives, add_ledger,    add_counts,        add_flows,
+        add_head, add_objectives, add_ledger,    add_counts,        result_add_rates,    add_flows,
         add_hops, add_cost,       add_intervals, result_add_faults, result_add_validity,
     };
     CLEANUP(result_free_p) struct result *r = NULL;

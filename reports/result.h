@@ -118,6 +118,20 @@ struct result_flow {
     uint64_t counts[FLOW_FATE_COUNT];
 };
 
+/* Counters that are also told a second. */
+enum rate { RATE_CONNECTIONS, RATE_HANDSHAKES, RATE_COUNT };
+
+/* How often a counter grew a second, as a decimal text with three places, rounded down. */
+struct result_rate {
+    const char *mean;  /* over the whole run */
+    const char *peak;  /* in the interval where it was highest, one cut short by the end taken as whole; NULL:
+                          no axis */
+    nsec_t peak_at_ns; /* start of that interval */
+};
+
+/* Static; asserts the range. */
+enum counter rate_counter(enum rate rate);
+
 /* One hop over all complete calls. sum_ns over all hops is result.hops_total_ns, exactly. */
 struct result_hop {
     uint64_t calls; /* in which it occurred */
@@ -173,6 +187,7 @@ struct result {
     struct result_metric metrics[METRIC_COUNT];
     VEC(struct result_part) parts; /* of metrics with more than one name, by metric; the largest index last */
     uint64_t counters[COUNTER_COUNT];
+    struct result_rate rates[RATE_COUNT];
     VEC(struct result_flow) flows; /* kinds that occurred */
     bool flows_balanced;
 

@@ -143,6 +143,15 @@ static void counts(struct emit *j, const struct result *r)
     emit_object(j, "counters", false);
     for (enum counter c = 0; c < COUNTER_COUNT; c++) emit_u64(j, counter_name(c), r->counters[c]);
     emit_end(j);
+    emit_object(j, "rates", false);
+    for (enum rate k = 0; k < RATE_COUNT; k++) {
+        emit_object(j, counter_name(rate_counter(k)), true);
+        emit_text(j, "mean_per_second", r->rates[k].mean);
+        emit_text(j, "peak_per_second", r->rates[k].peak);
+        emit_u64(j, "peak_at_ns", r->rates[k].peak_at_ns);
+        emit_end(j);
+    }
+    emit_end(j);
     emit_bool(j, "flows_balanced", r->flows_balanced);
     emit_object(j, "flows", false);
     for (size_t i = 0; i < r->flows.len; i++) {

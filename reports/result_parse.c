@@ -262,6 +262,24 @@ static void counts(struct json_in *in, struct result *r)
     json_in_leave(in);
 }
 
+static void rates(struct json_in *in, struct result *r)
+{
+    json_t *all = json_object_get(in->root, "rates");
+
+    if (!all) return; /* older results have none */
+    json_in_enter(in, "rates", 0);
+    for (enum rate k = 0; k < RATE_COUNT; k++) {
+        json_t *object = json_in_object(in, all, counter_name(rate_counter(k)));
+
+        json_in_enter(in, counter_name(rate_counter(k)), 0);
+        r->rates[k].mean = json_in_text_or_null(in, object, "mean_per_second");
+        r->rates[k].peak = json_in_text_or_null(in, object, "peak_per_second");
+        r->rates[k].peak_at_ns = json_in_u64(in, object, "peak_at_ns");
+        json_in_leave(in);
+    }
+    json_in_leave(in);
+}
+
 static void hops(struct json_in *in, struct result *r)
 {
     json_t *all = json_in_object(in, in->root, "hops");
@@ -427,7 +445,8 @@ int result_parse(const char *text, size_t len, const char *name, struct result *
                  struct report_error *ret_error)
 {
     static void (*const parts[])(struct json_in *, struct result *) = {
-        head, host, objectives, ledger, metrics, metric_parts, counts, hops, slowest, cost, faults, intervals,
+        head,  host, objectives, ledger, metrics, metric_parts, counts,
+        rates, hops, slowest,    cost,   faults,  intervals,
     };
     CLEANUP(result_free_p) struct result *r = NULL;
     CLEANUP(json_in_deinit) struct json_in in;

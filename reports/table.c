@@ -275,6 +275,29 @@ static void counters(struct page *p)
     print(p, &g);
 }
 
+static void rates(struct page *p)
+{
+    static const char *const heads[] = {"a second", "mean", "peak", "at"};
+    CLEANUP(grid_deinit) struct grid g;
+    bool any = false;
+
+    grid_init(&g, 4, 1);
+    grid_heads(&g, heads);
+    for (enum rate k = 0; k < RATE_COUNT; k++) {
+        const struct result_rate *rate = &p->r->rates[k];
+
+        if (!rate->mean || p->r->counters[rate_counter(k)] == 0) continue;
+        any = true;
+        grid_text(&g, GRID_PLAIN, counter_name(rate_counter(k)));
+        grid_text(&g, GRID_PLAIN, rate->mean);
+        grid_text(&g, GRID_PLAIN, rate->peak ? rate->peak : "-");
+        duration_cell(&g, rate->peak ? rate->peak_at_ns : FIGURE_NONE);
+    }
+    if (!any) return;
+    title(p, "Tunnel connections");
+    print(p, &g);
+}
+
 static void cost(struct page *p)
 {
     const struct result *r = p->r;
@@ -298,7 +321,7 @@ static void cost(struct page *p)
 int table_result(const struct result *result, const struct table_options *options, struct str *out)
 {
     static void (*const sections[])(struct page *) = {
-        head, banner, objectives, faults, metrics, hops, ledger, counters, cost,
+        head, banner, objectives, faults, metrics, hops, ledger, counters, rates, cost,
     };
     struct page p = {.r = result, .colour = options->colour, .out = out};
 

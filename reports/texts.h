@@ -22,5 +22,8 @@ int result_alloc(struct result **ret_result);
 /* result_faults.c: the plan's faults in words. */
 int result_add_faults(const struct run_result *run, struct result *r);
 
+/* result_rates.c: how often counters grew, from the series. */
+int result_add_rates(const struct run_result *run, struct result *r);
+
 /* result_validity.c: whether the numbers mean anything, and why not. After all other parts. */
 int result_add_validity(const struct run_result *run, struct result *r);

@@ -81,16 +81,22 @@ test('--set is told in run.json, and changes the hash of the scenario', async (t
 test('reconnect-storm: outages enough for a p99 of how long they last, in both stages of the back-off', async (t) => {
   const cwd = folder(t);
   const storm = async (out, ...args) => {
-    went(await virtual(cwd, 'reconnect-storm', '--deployment', 'retry', '--out', out, ...args), 0);
-    return readResult(join(cwd, out), 'retry');
+    const r = await virtual(cwd, 'reconnect-storm', '--deployment', 'retry', '--out', out, ...args);
+    went(r, 0);
+    return { shown: r.stdout, ...readResult(join(cwd, out), 'retry') };
   };
   const QUANTILES = ['p50_ns', 'p90_ns', 'p99_ns'];
   for (const seed of ['1', '2', '3']) {
     const r = await storm(`seed${seed}`, '--seed', seed);
-    checkResult(r);
+    checkResult(readResult(join(cwd, `seed${seed}`), 'retry'));
     for (const name of ['tunnel.usable', 'tunnel.reconnect', 'mcp.call'])
       for (const quantile of QUANTILES) assert.ok(r.metrics[name][quantile] > 0, `${quantile} of ${r.metrics[name].count} ${name}`);
-    assert.deepEqual(r.faults.map((fault) => fault.text), ['kill mcp', 'kill every connector', 'kill every proxy', 'kill edge']);
+    const { mean_per_second: mean, peak_per_second: peak, peak_at_ns: at } = r.rates.handshakes;
+    assert.equal(mean, (Math.floor(r.counters.handshakes * 1e12 / r.end_ns) / 1000).toFixed(3));
+    assert.ok(Number(peak) >= 280 && Number(peak) <= r.counters.handshakes, peak);
+    assert.ok([0, 18e9].includes(at), `all begin, or come back from the gateways' restart: ${at}`);
+    assert.match(r.shown, new RegExp(`\\n {2}handshakes +${mean} +${peak} `));
+    assert.deepEqual(r.faults.map(({ fault }) => fault), ['kill mcp', 'kill every connector', 'kill every proxy', 'kill edge']);
   }
   const plain = readResult(join(cwd, 'seed1'), 'retry').metrics['tunnel.reconnect'];
   for (const stage of ['connection_base', 'supervisor_base']) {

@@ -129,6 +129,7 @@ static void record(struct synthetic *s)
     for (uint32_t i = 0; i < CALLS; i++) {
         if (i % (CALLS / SESSIONS) == 0) one_session(s, i / (CALLS / SESSIONS));
         one_call(s, i);
+        recorder_count(s->recorder, COUNTER_CONNECTIONS, i / 60 == 4 ? 3 : 1);
         if (i % 60 == 59) interval_cut(s->series, all, 1, (i / 60 + 1) * NSEC_PER_S);
     }
     interval_finish(s->series, all, 1, 12 * NSEC_PER_S);
