@@ -358,10 +358,9 @@ static void beaten(struct call *c)
     } else {
         if (doc && m->d) doc->beat_at = m->a;
         if (doc && m->d && !doc->started_at) doc->started_at = m->a;
-        call_reply_json(c,
-                        json_pack("{s:s,s:o,s:b,s:s,s:o}", "type", "serve_work_heartbeat", "last_heartbeat",
-                                  beat_text(s, m->a), "lease_extended", m->d != 0, "state",
-                                  api_work_state((enum work_state)m->c), "ttl_seconds", seconds(m->b)));
+        call_reply_json(c, json_pack("{s:s,s:o,s:b,s:s,s:o}", "type", "work_heartbeat", "last_heartbeat",
+                                     beat_text(s, m->a), "lease_extended", m->d != 0, "state",
+                                     api_work_state((enum work_state)m->c), "ttl_seconds", seconds(m->b)));
     }
 }
 

@@ -772,6 +772,7 @@ START_TEST(one_item)
     ck_assert_ptr_nonnull(strstr(answer, "\"secret\":null"));
     ck_assert_int_eq(
         ask(token, "POST", format("%s/heartbeat?expected_last_heartbeat=NO_HEARTBEAT", path), NULL), 200);
+    ck_assert_str_eq(member("type"), "work_heartbeat");
     ck_assert_str_eq(member("state"), "active");
     snprintf(beat, sizeof beat, "%s", member("last_heartbeat"));
     ck_assert_int_eq(
