@@ -23,10 +23,10 @@ enum { SESSIONS_MAX = 4096, CONNECTIONS_MAX = 16384, DISCOVER_TTL_MS = 3600000 }
 void mcp_answer_error(struct http_exchange *x, const char *id, struct rpc_error *e)
 {
     CLEANUP(str_deinit) struct str body = STR_INIT(ANSWER_MAX + (id ? strlen(id) : 0));
-    struct http_header headers[3] = {{"Content-Type", "application/json"}};
+    struct http_header headers[4] = {{"Content-Type", "application/json"}, HTTP_UNSEEN};
     struct evbuffer *out = evbuffer_new();
 
-    if (e->allow) headers[1] = (struct http_header){"Allow", e->allow};
+    if (e->allow) headers[2] = (struct http_header){"Allow", e->allow};
     rpc_put_error(&body, id, e);
     rpc_error_deinit(e);
     if (out && !str_error(&body)) {
@@ -423,6 +423,7 @@ static int server_listen(struct mcp_server *s)
     struct http_server_options http = {.listen = s->options.listen,
                                        .header_timeout_ns = s->options.request_timeout_ns,
                                        .body_timeout_ns = s->options.request_timeout_ns,
+                                       .idle_timeout_ns = s->options.idle_timeout_ns,
                                        .connections_max = s->options.connections_max};
     nsec_t every = s->options.keep_alive_ns;
     struct timeval period = {.tv_sec = (time_t)(every / NSEC_PER_S),

@@ -116,6 +116,7 @@ bool call_open(struct call *c, struct msg m, const struct wire_ops *ops)
     c->wire.ops = ops;
     if (!m.bytes) m.bytes = API_BYTES_HEAD;
     c->bound = driver_accept(c->s->driver, c->s->o.self, from, NULL, &c->wire, m);
+    if (c->bound) c->asked |= !c->wire.uncounted;
     if (c->bound) return true;
     call_cut(c); /* its component has not begun yet: as if nobody listened */
     return false;
@@ -194,12 +195,13 @@ static void fail(struct call *c, int status, const char *message, const json_t *
 {
     struct evbuffer *body = evbuffer_new();
     char seconds[24], ms[24];
-    struct http_header headers[] = {{"Content-Type", "application/json"},
-                                    {"request-id", c->request_id},
-                                    {retry_after_ns ? "retry-after" : NULL, seconds},
-                                    {"retry-after-ms", ms},
-                                    {0}};
+    struct http_header headers[6] = {
+        {"Content-Type", "application/json"}, {"request-id", c->request_id}, {0}};
+    size_t n = 2;
 
+    if (!c->asked) headers[n++] = HTTP_UNSEEN;
+    if (retry_after_ns) headers[n++] = (struct http_header){"retry-after", seconds};
+    if (retry_after_ns) headers[n++] = (struct http_header){"retry-after-ms", ms};
     snprintf(seconds, sizeof seconds, "%" PRIu64, (retry_after_ns + NSEC_PER_S - 1) / NSEC_PER_S);
     snprintf(ms, sizeof ms, "%" PRIu64, (retry_after_ns + NSEC_PER_MS - 1) / NSEC_PER_MS);
     call_write_error(body, status, message, details, c->request_id);

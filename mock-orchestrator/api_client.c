@@ -23,9 +23,6 @@ enum {
 
 /* Above it a stream is not read further before the component has handled what it has. */
 #define UNCREDITED_MAX (192u * 1024)
-/* A server closes idle connections; a request on one that it is about to close would be lost. */
-#define IDLE_MAX_NS (60 * NSEC_PER_S)
-
 /* One flow: a request and its answer, or an event stream. */
 struct request {
     struct wire wire;
@@ -38,12 +35,12 @@ struct request {
     nsec_t begun_at;
     nsec_t retry_after_ns;
     int status;
+    bool unseen; /* the answer is the server's own: no component has seen the request */
     struct evbuffer *body;
     struct sse_decoder *sse; /* an event stream that is open */
     uint32_t uncredited;     /* stream: bytes of messages that the component has not handled */
     size_t held;             /* stream: bytes taken from the connection and not yet reported as consumed */
-    bool hung_up;            /* the server was told that nobody waits for the answer */
-    struct event *failed;    /* for what failed in the call that opened it; an end to its patience later */
+    struct event *failed;    /* for what failed in the call that opened it; later, for its patience */
 #ifdef WINDTUNNEL_PLANT_RETRY
     bool repeated;
 #endif
@@ -197,12 +194,21 @@ static void stream_open(struct request *r)
 /* Connections
  * ------------------------------------------------------------------------------------------------ */
 
+/* Nobody waits for the rest of the answer, but it is counted as long as it comes. */
+static void be_patient(struct request *r)
+{
+    struct timeval patience = {.tv_sec = 1};
+
+    event_add(r->failed, &patience);
+}
+
 static void on_head(void *user, const struct http_head *head)
 {
     struct request *r = user;
 
     r->status = head->status;
     r->retry_after_ns = http_head_retry_after(head);
+    r->unseen = http_head_unseen(head);
     if (r->open.kind != M_STREAM || r->status != 200) return;
     count_answer(r);
     stream_open(r);
@@ -213,6 +219,7 @@ static void on_data(void *user, struct evbuffer *body)
     struct request *r = user;
     size_t n = evbuffer_get_length(body);
 
+    if (r->failed) be_patient(r);
     if (r->sse) {
         stream_data(r, body);
         if (!r->conn && list_is_linked(&r->abandoned)) request_free(r);
@@ -248,7 +255,8 @@ static void on_end(void *user, bool reusable)
 {
     struct request *r = user;
 
-    http_pool_give(r->pool, r->conn, reusable && !r->hung_up);
+    /* A connection on which a request was given up serves no other, on either clock. */
+    http_pool_give(r->pool, r->conn, reusable && !list_is_linked(&r->abandoned));
     r->conn = NULL;
     if (planted_retry(r)) return;
     if (r->sse) {
@@ -257,8 +265,10 @@ static void on_end(void *user, bool reusable)
         return;
     }
     if (!list_is_linked(&r->abandoned)) count_answer(r);
-    if ((r->open.kind == M_STREAM && r->status < 400) ||
-        !api_client_decode(r->c, &r->wire, r->from, &r->open, r->status, r->retry_after_ns, r->body))
+    if (r->unseen && r->status >= 400)
+        driver_returned(&r->wire, r->open.kind, api_client_error(r->status, r->retry_after_ns));
+    else if ((r->open.kind == M_STREAM && r->status < 400) ||
+             !api_client_decode(r->c, &r->wire, r->from, &r->open, r->status, r->retry_after_ns, r->body))
         malformed(r);
     if (list_is_linked(&r->abandoned)) request_free(r);
 }
@@ -287,13 +297,13 @@ static int pool_of(struct api_client *c, addr_t from, struct http_pool **ret)
         &driver_plan(c->driver)->links[runner ? LINK_RUNNER_ORCHESTRATOR : LINK_CLIENT_ORCHESTRATOR];
     struct http_pool **pool = &c->pools[ADDR_ROLE(from)][ADDR_ORDINAL(from)];
     char address[TCP_ADDRESS_MAX];
-    struct http_pool_options o = {
-        .address = c->address,
-        .hostname = c->hostname,
-        .tls = c->o.tls,
-        .connect_timeout_ns = link->dial_timeout_ns,
-        .idle_ns = link->keep_alive ? nsec_min(link->keep_alive_idle_ns, IDLE_MAX_NS) : 0,
-        .body_bytes_max = 0}; /* a stream has no end; other answers: see on_data() */
+    struct http_pool_options o = {.address = c->address,
+                                  .hostname = c->hostname,
+                                  .tls = c->o.tls,
+                                  .connect_timeout_ns = link->dial_timeout_ns,
+                                  .idle_ns = link->keep_alive ? link->keep_alive_idle_ns : 0,
+                                  /* A stream has no end; other answers: see on_data(). */
+                                  .body_bytes_max = 0};
     int r;
 
     if (!*pool) {
@@ -362,13 +372,10 @@ static void on_abandoned_long(evutil_socket_t fd, short what, void *user)
 /* What waits at the server, a poll or a stream, must be told at once that nobody is there. */
 static void hang_up(struct request *r)
 {
-    struct timeval patience = {.tv_sec = 1};
-
-    r->hung_up = true;
     stream_shutdown(http_conn_stream(r->conn));
     r->failed = event_new(driver_base(r->c->driver), -1, 0, on_abandoned_long, r);
     if (!r->failed) PANIC("out of memory for a request");
-    event_add(r->failed, &patience);
+    be_patient(r);
 }
 
 /* An answer, or events, may be on their way when the component loses interest. They are still read, and
@@ -523,6 +530,18 @@ void api_client_free(struct api_client *c)
     free(c->prefix);
     free(c->api_key);
     free(c);
+}
+
+void api_client_cut(struct api_client *c, addr_t from)
+{
+    struct http_pool **pool = &c->pools[ADDR_ROLE(from)][ADDR_ORDINAL(from)];
+
+    list_for_each(r, &c->abandoned, struct request, abandoned)
+    {
+        if (r->from == from) request_free(r);
+    }
+    http_pool_free(*pool);
+    *pool = NULL;
 }
 
 struct dialer *api_client_dialer(struct api_client *c)

@@ -47,5 +47,9 @@ int api_client_new(struct driver *driver, const struct api_client_options *o, st
 /* After driver_free(). NULL is allowed. */
 void api_client_free(struct api_client *c);
 
+/* The component `from` was killed, after driver_crash(): as if it had a process to itself, its connections
+ * are cut, those with requests that are seen through as well as idle ones. */
+void api_client_cut(struct api_client *c, addr_t from);
+
 /* For driver_set_dialer(): from ROLE_CLIENT and from ROLE_RUNNER to ROLE_ORCHESTRATOR. */
 struct dialer *api_client_dialer(struct api_client *c);

@@ -241,6 +241,16 @@ static bool receive_list(struct api_client *c, struct wire *w, addr_t from, cons
 /* All -------------------------------------------------------------------------------------------------------
  */
 
+struct msg api_client_error(int status, nsec_t retry_after_ns)
+{
+    struct msg m = head(M_ERROR);
+
+    m.a = (uint64_t)status;
+    m.b = api_error_code(status);
+    m.c = retry_after_ns;
+    return m;
+}
+
 static void receive_error(struct api_client *c, struct wire *w, const struct msg *request, int status,
                           nsec_t retry_after_ns, const json_t *json)
 {
@@ -250,11 +260,7 @@ static void receive_error(struct api_client *c, struct wire *w, const struct msg
         driver_receive(w, m);
         return;
     }
-    m = head(M_ERROR);
-    m.a = (uint64_t)status;
-    m.b = api_error_code(status);
-    m.c = retry_after_ns;
-    driver_receive(w, m);
+    driver_receive(w, api_client_error(status, retry_after_ns));
 }
 
 static bool read_answer(struct api_client *c, const struct msg *request, const json_t *json, struct msg *m)

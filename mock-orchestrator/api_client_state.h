@@ -65,6 +65,9 @@ int api_client_encode(struct api_client *c, addr_t from, const struct msg *m, st
 bool api_client_decode(struct api_client *c, struct wire *w, addr_t from, const struct msg *request,
                        int status, nsec_t retry_after_ns, struct evbuffer *body);
 
+/* What an answer with a status of 400 and more says. */
+struct msg api_client_error(int status, nsec_t retry_after_ns);
+
 /* The pool of the plan whose environment has this id; 0 if none has. */
 uint32_t api_client_environment(const struct api_client *c, const char *id);
 /* The cursor of the page that begins with event `from`, or NULL. */

@@ -134,7 +134,8 @@ static void next_request_id(struct api_server *s, char ret_id[ID_SIZE])
 static void refuse(struct api_server *s, struct http_exchange *x, int status, const char *message)
 {
     char id[ID_SIZE];
-    struct http_header headers[] = {{"Content-Type", "application/json"}, {"request-id", id}, {0}};
+    struct http_header headers[] = {
+        {"Content-Type", "application/json"}, {"request-id", id}, HTTP_UNSEEN, {0}};
     struct evbuffer *body = evbuffer_new();
 
     next_request_id(s, id);
@@ -248,6 +249,7 @@ static int listen_on(struct api_server *s, const struct api_server_options *o)
                                        .connections_max = o->connections_max,
                                        .header_timeout_ns = o->request_timeout_ns,
                                        .body_timeout_ns = o->request_timeout_ns,
+                                       .idle_timeout_ns = o->idle_timeout_ns,
                                        .body_bytes_max = s->o.body_bytes_max,
                                        .sndbuf = 256 * 1024};
     struct timeval tick = {.tv_sec = (time_t)(s->o.ping_ns / NSEC_PER_S),

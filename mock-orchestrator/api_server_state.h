@@ -142,7 +142,8 @@ struct call {
     uint32_t owed;  /* event stream: bytes taken and not yet credited */
     uint32_t shown; /* events written */
     bool bound, gone, started, newest_first, by_time;
-    void *op; /* the handler's own; freed with free() */
+    bool asked; /* the component has seen the request */
+    void *op;   /* the handler's own; freed with free() */
     char request_id[ID_SIZE];
 };
 

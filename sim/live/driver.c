@@ -26,6 +26,7 @@ struct arrival {
     struct event event;
     uint32_t wire, via; /* slots; EVENT_MSG */
     bool accept;
+    bool uncounted; /* a surface said it */
 };
 
 struct driver {
@@ -214,6 +215,16 @@ void driver_receive(struct wire *w, struct msg m)
     queue(w->driver, (struct arrival){.event = {.type = EVENT_MSG, .msg = m}, .wire = w->slot});
 }
 
+void driver_returned(struct wire *w, enum msg_kind request, struct msg m)
+{
+    struct msg returned = {.kind = (uint16_t)request};
+
+    if (w->driver && !w->uncounted) count_flow(w->driver, w->driver->any, &returned, FLOW_RETURNED);
+    if (w->slot)
+        queue(w->driver,
+              (struct arrival){.event = {.type = EVENT_MSG, .msg = m}, .wire = w->slot, .uncounted = true});
+}
+
 void driver_cut(const struct wire *w, const struct msg *m)
 {
     if (!w->uncounted) count_flow(w->driver, w->driver->any, m, FLOW_CUT);
@@ -366,7 +377,7 @@ static bool resolve(struct driver *d, struct arrival *a)
     w = wire_get(d, a->wire);
     wanted = a->accept ? !d->ended && w && accept_now(d, a, w) : find_flow(d, a, w) && !d->ended;
     /* A message for a flow that is over has no owner any more: any recorder of this process counts it. */
-    if (!from_disk(d, a) && !(w && w->uncounted))
+    if (!from_disk(d, a) && !(w && w->uncounted) && !a->uncounted)
         count_flow(d, a->event.self ? a->event.self : d->any, &a->event.msg,
                    wanted ? FLOW_DECODED : FLOW_CUT);
     if (wanted && !a->accept) count_returned(d, a, w);

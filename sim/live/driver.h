@@ -113,6 +113,10 @@ bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via,
  * is counted as cut off, and that is all. After a RESET, or when both sides sent MSG_LAST, `over` follows. */
 void driver_receive(struct wire *w, struct msg m);
 
+/* The far end's surface answered by itself (HTTP_UNSEEN): no component there has seen the `request` that was
+ * sent on this flow, which is counted as returned, and none has said the answer `m`, which is not counted. */
+void driver_returned(struct wire *w, enum msg_kind request, struct msg m);
+
 /* A message that the component sent cannot be passed on, for its peer is gone: counted as cut off. */
 void driver_cut(const struct wire *w, const struct msg *m);
 

@@ -161,7 +161,7 @@ static void on_opened(void *user, struct stream *s)
         stream_set_handler(p->tunnel.stream, &inner_handler, p);
 }
 
-static void on_refused(void *user, int status, nsec_t retry_after_ns)
+static void on_refused(void *user, int status, bool unseen, nsec_t retry_after_ns)
 {
     struct passage *p = user;
 

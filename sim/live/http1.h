@@ -62,6 +62,16 @@ bool http_head_has_token(const struct http_head *h, const char *name, const char
  * most a day, 0 if there is neither or it is anything but a whole number, such as a date. */
 nsec_t http_head_retry_after(const struct http_head *h);
 
+/* A header of every answer that a server, or a surface on it, made by itself: no component has seen the
+ * request. Where both ends are of one run, the end that reads it counts the request as returned; see
+ * driver_returned(). */
+#define HTTP_UNSEEN_HEADER "windtunnel-unseen"
+#define HTTP_UNSEEN        ((struct http_header){HTTP_UNSEEN_HEADER, "1"})
+static inline bool http_head_unseen(const struct http_head *h)
+{
+    return http_head_get(h, HTTP_UNSEEN_HEADER) != NULL;
+}
+
 void http_head_free(struct http_head *h);
 
 enum http1_kind { HTTP1_REQUEST, HTTP1_RESPONSE };

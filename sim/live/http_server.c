@@ -198,7 +198,7 @@ static void add_error(struct http_server *server, struct evbuffer *out, int stat
                       const char *connection, bool is_head)
 {
     struct evbuffer *body = evbuffer_new();
-    struct http_header headers[1 + HTTP_ERROR_HEADERS_MAX + 1] = {0};
+    struct http_header headers[2 + HTTP_ERROR_HEADERS_MAX + 1] = {0};
     const struct http_header *more = NULL;
     const char *type = NULL;
 
@@ -210,10 +210,11 @@ static void add_error(struct http_server *server, struct evbuffer *out, int stat
         type = "text/plain; charset=utf-8";
     }
     headers[0] = (struct http_header){"Content-Type", type};
+    headers[1] = HTTP_UNSEEN;
     if (server->handler->error_headers) more = server->handler->error_headers(server->user);
     for (size_t i = 0; more && more[i].name; i++) {
         ASSERT(i < HTTP_ERROR_HEADERS_MAX);
-        headers[1 + i] = more[i];
+        headers[2 + i] = more[i];
     }
     http1_add_response(out, status, headers, HTTP1_LENGTH, evbuffer_get_length(body), connection);
     if (!is_head) evbuffer_add_buffer(out, body);
@@ -490,7 +491,7 @@ static void on_eof(void *user)
 
     c->eof = true;
     if (c->x && (!c->body_done || !c->server->options.half_close))
-        conn_gone(c, true);
+        conn_gone(c, false); /* what was written before it heard so may still be read, and counted */
     else
         conn_run(c);
 }

@@ -137,7 +137,7 @@ void http_reply(struct http_exchange *x, int status, const struct http_header *h
 /* The same with bytes and a content type (NULL: none). */
 void http_reply_bytes(struct http_exchange *x, int status, const char *content_type, const void *bytes,
                       size_t len);
-/* The server's own error reply, through `error_body`. */
+/* The server's own error reply, through `error_body`, with HTTP_UNSEEN. */
 void http_reply_error(struct http_exchange *x, int status, const char *what);
 
 /* Starts a reply of `length` bytes, -1: unknown (chunked, or until close for HTTP/1.0). The head is sent at

@@ -38,7 +38,7 @@ static void on_done(void *user, struct msg result, bool corrupt, bool reusable)
     c->conn = NULL;
     result.type = MSG_OPEN;
     result.flags = MSG_LAST;
-    driver_receive(&c->wire, result);
+    mcp_exchange_receive(&c->exchange, &c->wire, result);
 }
 
 static void on_call_failed(void *user, enum reset_cause cause)

@@ -5,6 +5,7 @@
 
 #include "sim/base/panic.h"
 #include "sim/live/cause.h"
+#include "sim/live/driver.h"
 #include "sim/live/tunnel_http.h"
 
 static void drop_decoder(struct mcp_exchange *x)
@@ -18,6 +19,7 @@ static void on_head(void *user, const struct http_head *head)
     struct mcp_exchange *x = user;
 
     x->bytes = head->wire_bytes;
+    x->unseen = http_head_unseen(head);
     if (x->codec->decoder_new(x->codec, &x->call, head, &x->decoder) < 0) PANIC("out of memory");
 }
 
@@ -88,6 +90,14 @@ int mcp_exchange_start(struct mcp_exchange *x, struct http_conn *conn, const cha
     }
     if (body) evbuffer_free(body);
     return r;
+}
+
+void mcp_exchange_receive(const struct mcp_exchange *x, struct wire *w, struct msg result)
+{
+    if (x->unseen)
+        driver_returned(w, M_MCP_CALL, result);
+    else
+        driver_receive(w, result);
 }
 
 void mcp_exchange_deinit(struct mcp_exchange *x)

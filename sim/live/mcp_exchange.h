@@ -8,10 +8,11 @@
 #include "sim/live/mcp_codec.h"
 
 struct mcp_exchange;
+struct wire;
 
 struct mcp_exchange_handler {
     /* The answer has come whole: the M_MCP_RESULT, without type and flags; `bytes` is its size on the wire.
-     * `reusable`: the connection may serve another. */
+     * `reusable`: the connection may serve another. Goes to the driver with mcp_exchange_receive(). */
     void (*done)(void *user, struct msg result, bool corrupt, bool reusable);
     /* It has not. The connection is of no further use. */
     void (*failed)(void *user, enum reset_cause cause);
@@ -28,6 +29,7 @@ struct mcp_exchange {
     struct msg call;
     struct mcp_decoder *decoder; /* from the head of the answer to its end */
     uint64_t bytes;
+    bool unseen; /* the answer is not the component's: see HTTP_UNSEEN_HEADER */
 };
 
 /* What to give to http_conn_new() or http_pool_take(), with the exchange as its user. */
@@ -37,6 +39,9 @@ extern const struct http_conn_handler mcp_exchange_conn;
  * set. -ENOMEM. */
 int mcp_exchange_start(struct mcp_exchange *x, struct http_conn *conn, const char *host,
                        const struct msg *call);
+
+/* Hands the driver what `done` gave, with type and flags. */
+void mcp_exchange_receive(const struct mcp_exchange *x, struct wire *w, struct msg result);
 
 /* Frees what it holds; the connection is the caller's. */
 void mcp_exchange_deinit(struct mcp_exchange *x);

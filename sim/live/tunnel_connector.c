@@ -115,7 +115,7 @@ static void guest_enter(struct tunnel_connector *t, struct tunnel_carrier *carri
 
     if (!g || tunnel_pipe_init(&g->pipe, &t->pipes, host) < 0) {
         free(g);
-        turn_away(s, 503);
+        stream_free(s, true);
         return;
     }
     g->pipe.wire.ops = &guest_ops;
@@ -124,7 +124,7 @@ static void guest_enter(struct tunnel_connector *t, struct tunnel_carrier *carri
         !driver_accept(t->driver, self, ADDR(ROLE_EDGE, 0), &carrier->wire, &g->pipe.wire, open)) {
         tunnel_pipe_deinit(&g->pipe);
         free(g);
-        turn_away(s, 503);
+        stream_free(s, true); /* its component is gone, and so is whoever could have refused */
         return;
     }
     g->pipe.stream = s;
@@ -148,7 +148,7 @@ static void errand_head(void *user, const struct http_head *head)
         int status = head->status >= 400 ? head->status : 502;
 
         http_conn_set_handler(r->conn, NULL, NULL);
-        tunnel_pipe_tell_refused(&r->pipe, status, http_head_retry_after(head));
+        tunnel_pipe_tell_refused(&r->pipe, status, http_head_unseen(head), http_head_retry_after(head));
         return;
     }
     r->pipe.stream = http_conn_upgrade(r->conn);

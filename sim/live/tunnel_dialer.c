@@ -70,17 +70,22 @@ static void on_opened(void *user, struct stream *stream)
     tell(s, (struct msg){.type = MSG_OPEN, .kind = M_OK});
 }
 
-static void on_refused(void *user, int status, nsec_t retry_after_ns)
+static void on_refused(void *user, int status, bool unseen, nsec_t retry_after_ns)
 {
     struct outgoing *s = user;
+    struct msg m = {.type = MSG_OPEN,
+                    .kind = M_ERROR,
+                    .flags = MSG_LAST,
+                    .a = (uint64_t)status,
+                    .b = status == 404 ? ERROR_NOT_FOUND : ERROR_OVERLOADED,
+                    .c = retry_after_ns};
 
     s->opening = NULL;
-    tell(s, (struct msg){.type = MSG_OPEN,
-                         .kind = M_ERROR,
-                         .flags = MSG_LAST,
-                         .a = (uint64_t)status,
-                         .b = status == 404 ? ERROR_NOT_FOUND : ERROR_OVERLOADED,
-                         .c = retry_after_ns});
+    s->told_last = true;
+    if (unseen)
+        driver_returned(&s->wire, M_TUNNEL_STREAM, m);
+    else
+        driver_receive(&s->wire, m);
 }
 
 static void on_open_failed(void *user, enum reset_cause cause, const char *what)
@@ -109,7 +114,9 @@ static void on_done(void *user, struct msg result, bool corrupt, bool reusable)
     if (corrupt) count_corrupt(s->surface->driver);
     result.type = MSG_DATA;
     result.flags = reusable ? 0 : MSG_LAST;
-    tell(s, result);
+    if (s->told_last || s->told_reset) return;
+    s->told_last = !reusable;
+    mcp_exchange_receive(&s->exchange, &s->wire, result);
 }
 
 static void on_call_failed(void *user, enum reset_cause cause)

@@ -126,7 +126,7 @@ static void visitor_enter(struct tunnel_edge *e, struct http_exchange *x, const 
 
     if (!v || tunnel_pipe_init(&v->pipe, &e->pipes, head->host) < 0) {
         free(v);
-        tunnel_reply_error(x, 503, "out of memory", 0);
+        http_reply_error(x, 503, "out of memory");
         return;
     }
     v->pipe.wire.ops = &visitor_ops;
@@ -153,7 +153,7 @@ static void on_request(void *user, struct http_exchange *x)
     else if (status == 426)
         http_reply(x, 426, version, NULL);
     else
-        tunnel_reply_error(x, status, "a WebSocket upgrade is expected", 0);
+        http_reply_error(x, status, "a WebSocket upgrade is expected");
 }
 
 static const char *on_error_body(void *user, int status, const char *what, struct evbuffer *body)
@@ -180,7 +180,7 @@ static void guest_ended(void *user, enum stream_end end, const char *what)
     int status = h2_stream_status(p->stream);
 
     if (end == STREAM_END_REFUSED && status >= 300)
-        tunnel_pipe_tell_refused(p, status, 0);
+        tunnel_pipe_tell_refused(p, status, false, 0);
     else
         tunnel_pipe_tell_reset(p, cause_of_end(end, false));
 }
@@ -386,8 +386,10 @@ static int edge_init(struct tunnel_edge *e, const struct tunnel_edge_options *o,
 {
     struct event_base *base = driver_base(e->driver);
     nsec_t guard = tunnel_guard_request(driver_plan(e->driver));
-    struct http_server_options http = {
-        .listen = o->public_listen, .header_timeout_ns = guard, .idle_timeout_ns = guard};
+    struct http_server_options http = {.listen = o->public_listen,
+                                       .connections_max = tunnel_guard_connections(driver_plan(e->driver)),
+                                       .header_timeout_ns = guard,
+                                       .idle_timeout_ns = guard};
     int r;
 
     e->token_key = strdup(o->token_key);

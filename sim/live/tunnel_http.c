@@ -12,8 +12,10 @@
 static bool is_own(const char *name)
 {
     static const char *const own[] = {
-        "Connection", "Keep-Alive",          "Proxy-Connection",   "TE",   "Transfer-Encoding", "Trailer",
-        "Upgrade",    "Proxy-Authorization", "Proxy-Authenticate", "Host", "Content-Length",    "Expect"};
+        "Connection",         "Keep-Alive", "Proxy-Connection", "TE",
+        "Transfer-Encoding",  "Trailer",    "Upgrade",          "Proxy-Authorization",
+        "Proxy-Authenticate", "Host",       "Content-Length",   "Expect",
+        HTTP_UNSEEN_HEADER};
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         if (strcasecmp(own[i], name) == 0) return true;

@@ -1,5 +1,5 @@
 /*
- * How long the tunnel's surfaces wait for a peer.
+ * How long the tunnel's surfaces wait for a peer, and how many they admit.
  *
  * In a run they decide nothing: whoever waits there is a machine of the same plan, and its own limit, which
  * both clocks know, comes first. So what is here guards a role alone (`windtunnel edge`, `windtunnel
@@ -19,6 +19,7 @@
 #define TUNNEL_FOREVER_NS (4 * 24 * 3600 * NSEC_PER_S)
 /* What a foreign peer gets at least. */
 #define TUNNEL_PATIENCE_NS (60 * NSEC_PER_S)
+#define TUNNEL_CONNECTIONS 16384u
 
 /* Edge and connector: from the TCP connection to the answered registration. */
 static inline nsec_t tunnel_guard_register(const struct plan *plan)
@@ -39,4 +40,14 @@ static inline nsec_t tunnel_guard_idle(const struct plan *plan)
 
     if (!idle) return TUNNEL_FOREVER_NS;
     return nsec_max(nsec_mul(idle, 2), nsec_max(tunnel_guard_request(plan), 10 * TUNNEL_PATIENCE_NS));
+}
+
+/* Edge and proxy: connections at once. The orchestrator opens no more streams than its pools hold, and an old
+ * one may not have gone when a new one comes. */
+static inline unsigned tunnel_guard_connections(const struct plan *plan)
+{
+    uint64_t streams = (uint64_t)plan->tunnels.count * plan->mcp_count * plan->orchestrator.mcp_streams_max;
+    uint64_t guard = streams < UINT32_MAX / 2 ? 2 * streams : UINT32_MAX;
+
+    return guard > TUNNEL_CONNECTIONS ? (unsigned)guard : TUNNEL_CONNECTIONS;
 }

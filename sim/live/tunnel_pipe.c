@@ -94,16 +94,21 @@ void tunnel_pipe_fail(struct tunnel_pipe *p, struct event_base *base, enum reset
     event_active(p->fail_event, EV_TIMEOUT, 0);
 }
 
-void tunnel_pipe_tell_refused(struct tunnel_pipe *p, int status, nsec_t retry_after_ns)
+void tunnel_pipe_tell_refused(struct tunnel_pipe *p, int status, bool unseen, nsec_t retry_after_ns)
 {
+    struct msg m = {.type = MSG_OPEN,
+                    .kind = M_ERROR,
+                    .flags = MSG_LAST,
+                    .a = (uint64_t)status,
+                    .b = status == 404 ? ERROR_NOT_FOUND : ERROR_OVERLOADED,
+                    .c = retry_after_ns};
+
     if (p->told_last || p->told_reset) return;
     p->told_last = true;
-    driver_receive(&p->wire, (struct msg){.type = MSG_OPEN,
-                                          .kind = M_ERROR,
-                                          .flags = MSG_LAST,
-                                          .a = (uint64_t)status,
-                                          .b = status == 404 ? ERROR_NOT_FOUND : ERROR_OVERLOADED,
-                                          .c = retry_after_ns});
+    if (unseen)
+        driver_returned(&p->wire, M_TUNNEL_STREAM, m);
+    else
+        driver_receive(&p->wire, m);
 }
 
 /* Announces what has come since. */

@@ -62,5 +62,6 @@ void tunnel_pipe_tell_last(struct tunnel_pipe *p);
 void tunnel_pipe_tell_reset(struct tunnel_pipe *p, enum reset_cause cause);
 void tunnel_pipe_fail(struct tunnel_pipe *p, struct event_base *base, enum reset_cause cause);
 
-/* Tells the component that the stream was refused with a status. */
-void tunnel_pipe_tell_refused(struct tunnel_pipe *p, int status, nsec_t retry_after_ns);
+/* Tells the component that the stream was refused with a status; `unseen`: by the peer's surface, see
+ * HTTP_UNSEEN_HEADER. */
+void tunnel_pipe_tell_refused(struct tunnel_pipe *p, int status, bool unseen, nsec_t retry_after_ns);

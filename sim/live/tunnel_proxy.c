@@ -323,7 +323,7 @@ static void enter(struct proxy_instance *i, struct http_exchange *x, const char 
                        .a = tunnel_of_host(driver_plan(d), head->host)};
 
     if (!s) {
-        tunnel_reply_error(x, 503, "out of memory", 0);
+        http_reply_error(x, 503, "out of memory");
         return;
     }
     if (!driver_accept(d, i->self, ADDR(ROLE_CONNECTOR, ADDR_ORDINAL(i->self)), NULL, &s->wire, open)) {
@@ -347,7 +347,7 @@ static void on_upgrade(void *user, struct http_exchange *x)
     else if (status == 426)
         http_reply(x, 426, version, NULL);
     else
-        tunnel_reply_error(x, status, "a WebSocket upgrade is expected", 0);
+        http_reply_error(x, status, "a WebSocket upgrade is expected");
 }
 
 static const struct http_server_handler outer_handler = {.request = on_upgrade, .error_body = on_error_body};
@@ -418,10 +418,14 @@ static int instance_init(struct proxy_instance *i, const struct tunnel_proxy_opt
     struct event_base *base = driver_base(i->surface->driver);
     struct tunnel_routes_options routes = o->routes;
     nsec_t guard = tunnel_guard_request(plan);
-    struct http_server_options outer = {
-        .listen = o->listen, .header_timeout_ns = guard, .idle_timeout_ns = guard};
-    struct http_server_options inner = {
-        .header_timeout_ns = guard, .body_timeout_ns = guard, .idle_timeout_ns = tunnel_guard_idle(plan)};
+    struct http_server_options outer = {.listen = o->listen,
+                                        .connections_max = tunnel_guard_connections(plan),
+                                        .header_timeout_ns = guard,
+                                        .idle_timeout_ns = guard};
+    struct http_server_options inner = {.connections_max = tunnel_guard_connections(plan),
+                                        .header_timeout_ns = guard,
+                                        .body_timeout_ns = guard,
+                                        .idle_timeout_ns = tunnel_guard_idle(plan)};
     char domain[TUNNEL_HOST_MAX];
     int r;
 

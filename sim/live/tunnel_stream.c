@@ -68,13 +68,16 @@ void tunnel_opening_free(struct tunnel_opening *opening)
     free(opening);
 }
 
-static void end_refused(struct tunnel_opening *opening, int status, nsec_t retry_after_ns)
+static void end_refused(struct tunnel_opening *opening, const struct http_head *head)
 {
     const struct tunnel_opening_handler *h = opening->handler;
     void *user = opening->user;
+    int status = head->status >= 400 ? head->status : 502;
+    bool unseen = http_head_unseen(head);
+    nsec_t retry_after_ns = http_head_retry_after(head);
 
-    tunnel_opening_free(opening);
-    h->refused(user, status, retry_after_ns);
+    tunnel_opening_free(opening); /* and the head */
+    h->refused(user, status, unseen, retry_after_ns);
 }
 
 static void end_failed(struct tunnel_opening *opening, enum reset_cause cause, const char *what)
@@ -97,7 +100,7 @@ static void on_head(void *user, const struct http_head *head)
     struct stream *below, *ws;
 
     if (!ws_judge_answer(head, opening->key)) {
-        end_refused(opening, head->status >= 400 ? head->status : 502, http_head_retry_after(head));
+        end_refused(opening, head);
         return;
     }
     below = http_conn_upgrade(opening->conn);

@@ -36,8 +36,8 @@ void tunnel_outside_free(struct tunnel_outside *o);
 struct tunnel_opening_handler {
     /* The edge answered 101: the stream is the callee's. */
     void (*opened)(void *user, struct stream *s);
-    /* It answered anything else. */
-    void (*refused)(void *user, int status, nsec_t retry_after_ns);
+    /* It answered anything else; `unseen`: its surface did, see HTTP_UNSEEN_HEADER. */
+    void (*refused)(void *user, int status, bool unseen, nsec_t retry_after_ns);
     /* It did not come to an answer. `what` is one line, valid in the call only. */
     void (*failed)(void *user, enum reset_cause cause, const char *what);
 };

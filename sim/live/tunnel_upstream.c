@@ -19,18 +19,24 @@ struct upstream {
 };
 
 /* A message of the answer: all carry what the head said. */
-static void tell(struct upstream *u, enum msg_type type, enum msg_kind kind, uint8_t flags, uint32_t bytes)
+static struct msg message_of(const struct upstream *u, enum msg_type type, enum msg_kind kind, uint8_t flags,
+                             uint32_t bytes)
 {
     const struct proxy_stream *s = u->stream;
 
-    driver_receive(&u->wire, (struct msg){.type = (uint8_t)type,
-                                          .flags = flags,
-                                          .kind = (uint16_t)kind,
-                                          .bytes = bytes,
-                                          .a = s->attempt,
-                                          .b = (uint64_t)s->answer.status,
-                                          .c = s->answer.length > 0 ? (uint64_t)s->answer.length : 0,
-                                          .d = s->call});
+    return (struct msg){.type = (uint8_t)type,
+                        .flags = flags,
+                        .kind = (uint16_t)kind,
+                        .bytes = bytes,
+                        .a = s->attempt,
+                        .b = (uint64_t)s->answer.status,
+                        .c = s->answer.length > 0 ? (uint64_t)s->answer.length : 0,
+                        .d = s->call};
+}
+
+static void tell_body(struct upstream *u, uint8_t flags, uint32_t bytes)
+{
+    driver_receive(&u->wire, message_of(u, MSG_DATA, M_BODY, flags, bytes));
 }
 
 static void tell_reset(struct upstream *u, enum reset_cause cause)
@@ -45,6 +51,7 @@ static void on_head(void *user, const struct http_head *head)
 {
     struct upstream *u = user;
     struct proxy_answer *a;
+    struct msg m;
 
     if (!u->stream) return;
     a = &u->stream->answer;
@@ -52,7 +59,11 @@ static void on_head(void *user, const struct http_head *head)
     if (!a->headers) PANIC("out of memory");
     a->status = head->status;
     a->length = head->content_length;
-    tell(u, MSG_OPEN, M_MCP_RESULT, MSG_UNFINISHED, (uint32_t)head->wire_bytes);
+    m = message_of(u, MSG_OPEN, M_MCP_RESULT, MSG_UNFINISHED, (uint32_t)head->wire_bytes);
+    if (http_head_unseen(head))
+        driver_returned(&u->wire, M_MCP_CALL, m);
+    else
+        driver_receive(&u->wire, m);
 }
 
 static void on_data(void *user, struct evbuffer *body)
@@ -65,7 +76,7 @@ static void on_data(void *user, struct evbuffer *body)
     while (left) {
         uint32_t n = left < BODY_CHUNK ? (uint32_t)left : BODY_CHUNK;
 
-        tell(u, MSG_DATA, M_BODY, MSG_UNFINISHED, n);
+        tell_body(u, MSG_UNFINISHED, n);
         left -= n;
     }
 }
@@ -76,7 +87,7 @@ static void on_end(void *user, bool reusable)
 
     http_pool_give(u->pool, u->conn, reusable);
     u->conn = NULL;
-    if (u->stream) tell(u, MSG_DATA, M_BODY, MSG_LAST, 0);
+    if (u->stream) tell_body(u, MSG_LAST, 0);
 }
 
 static void on_failed(void *user, const struct http_failure *f)

@@ -232,7 +232,7 @@ static void expect(const char *text)
 
 #define GET(path)  "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
 #define OK(n)      "HTTP/1.1 200 OK\r\nContent-Length: " #n "\r\n\r\n"
-#define TEXT_ERROR "Content-Type: text/plain; charset=utf-8\r\n"
+#define TEXT_ERROR "Content-Type: text/plain; charset=utf-8\r\nwindtunnel-unseen: 1\r\n"
 
 START_TEST(plain_exchanges)
 {

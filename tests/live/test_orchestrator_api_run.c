@@ -49,6 +49,7 @@ static struct dialer *local;
 static struct disk *disk;
 static char directory[] = "/tmp/windtunnel-test-XXXXXX";
 static bool done;
+static uint64_t body_bytes_max; /* the server's; 0: its own default */
 
 static void on_done(void *user)
 {
@@ -79,7 +80,8 @@ static void start(const char *more)
                                                 .listen = "127.0.0.1:0",
                                                 .api_key = "key-0",
                                                 .environments = environments,
-                                                .environment_count = 2};
+                                                .environment_count = 2,
+                                                .body_bytes_max = body_bytes_max};
     struct api_client_options client_options = {
         .api_key = "key-0", .environments = environments, .environment_count = 2};
     char address[TCP_ADDRESS_MAX];
@@ -191,11 +193,26 @@ START_TEST(nobody_listens)
 }
 END_TEST
 
+/* What the server refuses by itself, here every message of a user, no component has seen: the books of the
+ * wire balance nevertheless. */
+START_TEST(refused_by_the_server)
+{
+    body_bytes_max = 60000;
+    start("");
+    API_RUN_UNTIL(base, flows(M_EVENTS_SEND, FLOW_EMITTED) >= 10 &&
+                            flows(M_EVENTS_SEND, FLOW_RETURNED) == flows(M_EVENTS_SEND, FLOW_EMITTED));
+    ck_assert_uint_eq(flows(M_ERROR, FLOW_EMITTED), flows(M_ERROR, FLOW_DECODED) + flows(M_ERROR, FLOW_CUT));
+    ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_RETURNED), 0);
+    stop();
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
     tcase_add_test(tc, a_scenario_over_http);
     tcase_add_test(tc, refusals);
     tcase_add_test(tc, nobody_listens);
+    tcase_add_test(tc, refused_by_the_server);
 }
 
 int main(void)

@@ -526,7 +526,7 @@ static void on_opened(void *user, struct stream *s)
     *(int *)user = 1;
     stream_free(s, true);
 }
-static void on_refused(void *user, int status, nsec_t retry_after_ns)
+static void on_refused(void *user, int status, bool unseen, nsec_t retry_after_ns)
 {
     *(int *)user = status;
 }

@@ -1,0 +1,203 @@
+/* The client's connections, request by request: which serve again, what becomes of them when a request is
+ * given up or its component dies, and how an answer is counted that no component gave. */
+#include "mock-orchestrator/api_client.h"
+#include "sim/live/http_server.h"
+#include "sim/live/tcp.h"
+#include "sim/plan/parse.h"
+#include "sim/record/recorder.h"
+#include "sim/world/limits.h"
+#include "tests/live/api_test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char scenario[] =
+    "{\"schema\":\"windtunnel.scenario/1\",\"name\":\"c\",\"duration\":\"1h\",\"load\":{\"a\":{\"script\":"
+    "\"s\",\"process\":\"at-once\",\"sessions\":1}},\"scripts\":{\"s\":{\"turns\":[{}]}},"
+    "\"runners\":{\"p\":{\"instances\":2,\"cold_start\":\"1ms\"}}}";
+
+enum { ASKED_MAX = 8 };
+
+static struct event_base *base;
+static struct plan *plan;
+static struct recorder *recorder;
+static struct driver *driver;
+static struct http_server *server;
+static struct api_client *client;
+
+/* Requests, in the order of their arrival; the server holds them until the test answers. */
+static struct {
+    struct http_exchange *x; /* NULL: answered, or its client is gone */
+    char peer[TCP_ADDRESS_MAX];
+} asked[ASKED_MAX];
+static size_t asked_count, gone_count;
+
+static void on_aborted(void *user, struct http_exchange *x)
+{
+    for (size_t i = 0; i < asked_count; i++)
+        if (asked[i].x == x) asked[i].x = NULL;
+    gone_count++;
+    http_exchange_abort(x);
+}
+
+static const struct http_exchange_handler exchange_handler = {.aborted = on_aborted};
+
+static void on_request(void *user, struct http_exchange *x)
+{
+    ck_assert_uint_lt(asked_count, ASKED_MAX);
+    asked[asked_count].x = x;
+    snprintf(asked[asked_count++].peer, TCP_ADDRESS_MAX, "%s", http_exchange_peer(x));
+    http_exchange_set_handler(x, &exchange_handler, NULL);
+}
+
+static const struct http_server_handler server_handler = {.request = on_request};
+
+static void reply(size_t i)
+{
+    http_reply_bytes(asked[i].x, 200, "application/json", "{\"id\":\"sesn_0000000000000001\"}", 30);
+    asked[i].x = NULL;
+}
+
+static void setup(void)
+{
+    struct plan_error error = {{0}};
+    struct plan_load_options plan_options = {.path = "test", .text = scenario, .seed = 7};
+    struct recorder_options recorder_options;
+    struct driver_options options;
+    struct http_server_options server_options = {.listen = "127.0.0.1:0", .half_close = true};
+    struct api_client_options client_options = {.api_key = "key"};
+    char address[TCP_ADDRESS_MAX];
+
+    asked_count = gone_count = 0;
+    ck_assert_int_eq(tcp_base_new(&base), 0);
+    ck_assert_msg(plan_load(&plan_options, &plan, &error) == 0, "%s", error.text);
+    recorder_options = recorder_options_of(plan);
+    recorder_options.zeroed = false;
+    ck_assert_int_eq(recorder_new(&recorder_options, &recorder), 0);
+    ck_assert_int_eq(http_server_new(base, &server_options, &server_handler, NULL, &server), 0);
+    options = (struct driver_options){.base = base, .plan = plan, .flows_max = 1 << 10};
+    ck_assert_int_eq(driver_new(&options, &driver), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", http_server_port(server));
+    client_options.address = address;
+    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_int_eq(driver_attach(driver, ADDR(ROLE_RUNNER, i), recorder, 0), 0);
+}
+
+static void teardown(void)
+{
+    driver_free(driver);
+    api_client_free(client);
+    api_test_run_ms(base, 20); /* the server sees that its clients are gone */
+    http_server_free(server);
+    event_base_dispatch(base);
+    event_base_free(base);
+    recorder_free(recorder);
+    plan_free(plan);
+}
+
+/* A runner asks for a session, and the server has the request. */
+static struct wire *ask(uint32_t runner)
+{
+    struct dialer *d = api_client_dialer(client);
+    const struct msg m = {.type = MSG_OPEN, .kind = M_SESSION_GET, .flags = MSG_LAST, .a = 1};
+    size_t before = asked_count;
+    struct wire *w = d->open(d, ADDR(ROLE_RUNNER, runner), ADDR(ROLE_ORCHESTRATOR, 0), NULL, &m);
+
+    API_RUN_UNTIL(base, asked_count > before);
+    return w;
+}
+
+static void over(struct wire *w)
+{
+    w->ops->over(w);
+}
+
+static bool same_connection(size_t a, size_t b)
+{
+    return strcmp(asked[a].peer, asked[b].peer) == 0;
+}
+
+START_TEST(a_connection_serves_again_unless_its_request_was_given_up)
+{
+    struct wire *w = ask(0);
+
+    reply(0);
+    api_test_run_ms(base, 20);
+    over(w);
+    w = ask(0);
+    ck_assert(same_connection(0, 1));
+    over(w); /* before the answer */
+    reply(1);
+    api_test_run_ms(base, 20);
+    w = ask(0);
+    ck_assert(!same_connection(1, 2));
+    over(w);
+}
+END_TEST
+
+START_TEST(a_component_dies_with_its_connections)
+{
+    struct wire *w = ask(0), *another = ask(1);
+
+    reply(0);
+    api_test_run_ms(base, 20);
+    over(w);
+    ck_assert_uint_eq(http_server_connections(server), 2);
+    over(ask(0)); /* is seen through */
+    w = ask(0);
+    reply(3); /* idle from now on */
+    api_test_run_ms(base, 20);
+    over(w);
+    ck_assert_uint_eq(http_server_connections(server), 3);
+    api_client_cut(client, ADDR(ROLE_RUNNER, 0));
+    API_RUN_UNTIL(base, http_server_connections(server) == 1);
+    ck_assert_uint_eq(gone_count, 1);
+    ck_assert_ptr_null(asked[2].x);
+    ck_assert_ptr_nonnull(asked[1].x); /* the other runner's */
+    w = ask(0);
+    ck_assert(!same_connection(3, 4));
+    over(w);
+    over(another);
+}
+END_TEST
+
+static uint64_t flows(enum msg_kind kind, enum flow_fate fate)
+{
+    return flowcount_get(recorder_flows(recorder), kind, fate);
+}
+
+/* The driver binds the wire; here it is enough that it knows its driver and what it was opened with. */
+START_TEST(what_the_server_says_by_itself_is_no_message)
+{
+    struct wire *w = ask(0);
+
+    w->driver = driver;
+    http_reply_error(asked[0].x, 413, "the request body is too large");
+    asked[0].x = NULL;
+    API_RUN_UNTIL(base, flows(M_SESSION_GET, FLOW_RETURNED) == 1);
+    ck_assert_uint_eq(flows(M_ERROR, FLOW_DECODED) + flows(M_ERROR, FLOW_CUT), 0);
+    over(w);
+    w = ask(0);
+    w->driver = driver;
+    http_reply_bytes(asked[1].x, 503, "application/json", "{}", 2); /* as a component's answer is */
+    asked[1].x = NULL;
+    API_RUN_UNTIL(base, flows(M_ERROR, FLOW_CUT) == 1); /* the wire is bound to no flow */
+    ck_assert_uint_eq(flows(M_SESSION_GET, FLOW_RETURNED), 1);
+    over(w);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_connection_serves_again_unless_its_request_was_given_up);
+    tcase_add_test(tc, a_component_dies_with_its_connections);
+    tcase_add_test(tc, what_the_server_says_by_itself_is_no_message);
+}
+
+int main(void)
+{
+    return api_test_main("orchestrator_api_client", add_tests);
+}
