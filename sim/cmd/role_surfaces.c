@@ -12,6 +12,7 @@
 #include "mock-orchestrator/api_client.h"
 #include "mock-orchestrator/api_server.h"
 #include "sim/base/ids.h"
+#include "sim/cmd/run_limits.h"
 #include "sim/live/disk.h"
 #include "sim/live/resources.h"
 #include "sim/live/tunnel_connector.h"
@@ -65,7 +66,11 @@ static int told(struct role_surfaces *s, int r, const char *listen, const char *
 static int open_mcp(struct role_surfaces *s, addr_t self)
 {
     char listen[LAYOUT_ADDRESS_MAX];
-    struct mcp_server_options o = {.self = self, .listen = listen};
+    struct mcp_server_options o = {.self = self,
+                                   .listen = listen,
+                                   .connections_max = RUN_CONNECTIONS,
+                                   .request_timeout_ns = run_limit_wait(s->run->plan),
+                                   .idle_timeout_ns = run_limit_wait(s->run->plan)};
     int r;
 
     if (s->run->plan->orchestrator.mcp_direct) o.from = ADDR(ROLE_ORCHESTRATOR, 0);
@@ -82,7 +87,11 @@ static int open_api_server(struct role_surfaces *s, addr_t self)
                                    .listen = listen,
                                    .api_key = RUN_API_KEY,
                                    .environments = &environment,
-                                   .environment_count = 1};
+                                   .environment_count = 1,
+                                   .body_bytes_max = run_limit_body(s->run->plan),
+                                   .connections_max = RUN_CONNECTIONS,
+                                   .request_timeout_ns = run_limit_wait(s->run->plan),
+                                   .idle_timeout_ns = run_limit_wait(s->run->plan)};
 
     api_environment_id(0, id);
     layout_address(s->run->layout, self, PORT_API, listen);
@@ -218,7 +227,8 @@ static int open_api_client(struct role_surfaces *s)
                                    .hostname = "orchestrator.windtunnel",
                                    .api_key = RUN_API_KEY,
                                    .environments = &environment,
-                                   .environment_count = 1};
+                                   .environment_count = 1,
+                                   .body_bytes_max = run_limit_answer(s->run->plan)};
     int r;
 
     api_environment_id(0, id);
@@ -285,6 +295,7 @@ void role_surfaces_close(struct role_surfaces *s, addr_t component)
     uint32_t ordinal = ADDR_ORDINAL(component);
 
     if (ADDR_ROLE(component) == ROLE_PROXY) tunnel_proxy_remove(s->proxy, ordinal);
+    if (ADDR_ROLE(component) == ROLE_RUNNER) api_client_cut(s->api_client, component);
     if (ADDR_ROLE(component) != ROLE_MCP) return;
     mcp_server_free(s->mcp_servers[ordinal]);
     s->mcp_servers[ordinal] = NULL;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import {
   checkResult, folder, lines, live, oneLine, readHlog, readResult, readRun, run, scenario, sets, sleep, tinyDisk,
@@ -87,6 +88,21 @@ test('an orchestrator that is killed comes back with its sessions', async (t) =>
   const { session } = result.ledger.accounts;
   assert.equal(session.completed, session.opened, 'nobody lost a session');
   assert.ok((await replay(cwd)).filter((log) => log.startsWith('orchestrator')).length === 2);
+});
+
+// As it does in virtual time, which knows no limit of a request's size: only the scenario's own.
+test('a result of nine million characters that is not to be spilled comes back', async (t) => {
+  const cwd = folder(t);
+  const FAULTS = fileURLToPath(new URL('faults.json', import.meta.url));
+  const large = { '/duration': '1s', '/drain': '30s', '/load/agents/start': '0s', '/load/agents/rate': '1/s', '/load/agents/patience': '30s',
+    '/orchestrator/lease_ttl': '30s', '/orchestrator/spill_threshold': 10e6, '/scripts/work/turns/0/steps/0/repeat': 1,
+    '/scripts/work/turns/0/steps/0/calls/0/output': 9e6 };
+  wentWell(await live(cwd, [FAULTS, ...sets(large), '--out', 'o']).watched, cwd);
+  const result = readResult(join(cwd, 'o'), 'default');
+  checkResult(result);
+  const { call, result: posted } = result.ledger.accounts;
+  assert.deepEqual([call.completed, posted.completed], [call.opened, posted.opened]);
+  assert.deepEqual([result.counters.http_4xx, result.counters.spilled_results, result.flows_balanced], [0, 0, true]);
 });
 
 test('a flight log with one bit turned is named', async (t) => {
