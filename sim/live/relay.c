@@ -11,6 +11,10 @@
 #include "sim/live/tcp.h"
 #include "sim/plan/fault_rules.h"
 
+/* What a relay takes of its senders before it is due, over all of its connections. Beyond that each has its
+ * STREAM_WINDOW. */
+#define HELD_MAX ((size_t)64 << 20)
+
 enum what { WHAT_BYTES, WHAT_EOF, WHAT_END, WHAT_RESET };
 
 /* A piece of the stream, or how it ended, that waits for its time. */
@@ -19,6 +23,8 @@ struct piece {
     enum what what;
     nsec_t due;
     struct evbuffer *bytes; /* WHAT_BYTES */
+    size_t size;            /* of them */
+    bool ahead;             /* the sender was given room for as many already */
 };
 
 struct pair;
@@ -30,7 +36,6 @@ struct way {
     struct list pieces;
     struct event *timer;
     nsec_t last_due;
-    size_t unconsumed;  /* bytes that were handed on while the receiver was slow */
     bool from_listener; /* what the dialed side sends */
 };
 
@@ -41,6 +46,7 @@ struct pair {
     struct event *dial_timer; /* until `up`: for that, or for when the dialer has lost its patience */
     bool too_late;            /* that comes first */
     bool up;                  /* the handshake is through: the listener was dialed */
+    bool lost;                /* something vanished on a half-open link: the stream has a hole */
     struct prng latency;
 };
 
@@ -51,6 +57,7 @@ struct relay {
     struct list pairs;
     struct event *fault_timer;
     nsec_t wire_free_at[2]; /* when the link is free again, in each direction */
+    size_t held;            /* bytes of pieces that were taken ahead */
     uint64_t epoch_ns;
     uint64_t connections;
     bool started;
@@ -87,20 +94,25 @@ static bool concerns(const struct relay *r, const struct plan_fault *f)
 
 static const struct plan_fault *fault_now(const struct relay *r, enum fault_kind kind, nsec_t now)
 {
-    for (uint32_t i = 0; r->started && i < r->opts.plan->fault_count; i++) {
-        const struct plan_fault *f = &r->opts.plan->faults[i];
+    const struct relay_options *o = &r->opts;
 
-        if (f->kind == kind && concerns(r, f) && fault_in_force(f, now)) return f;
-    }
-    return NULL;
+    return r->started ? plan_link_fault(o->plan, kind, o->link, o->from, o->to, now) : NULL;
+}
+
+static nsec_t held(const struct relay *r, nsec_t at, bool answers_dial)
+{
+    const struct relay_options *o = &r->opts;
+
+    return r->started ? plan_link_held(o->plan, o->link, o->from, o->to, at, answers_dial) : at;
 }
 
 /* Pairs
  * ----------------------------------------------------------------------------------------------------------
  */
 
-static void piece_free(struct piece *p)
+static void piece_free(struct relay *r, struct piece *p)
 {
+    if (p->ahead) r->held -= p->size;
     list_remove(&p->link);
     if (p->bytes) evbuffer_free(p->bytes);
     free(p);
@@ -108,7 +120,8 @@ static void piece_free(struct piece *p)
 
 static void way_clear(struct way *w)
 {
-    while (!list_is_empty(&w->pieces)) piece_free(container_of(list_first(&w->pieces), struct piece, link));
+    while (!list_is_empty(&w->pieces))
+        piece_free(w->pair->relay, container_of(list_first(&w->pieces), struct piece, link));
     if (w->timer) event_free(w->timer);
     w->timer = NULL;
 }
@@ -124,54 +137,50 @@ static void pair_free(struct pair *p, bool abort)
     free(p);
 }
 
-/* A slow receiver stops the sender. */
-static void way_consume(struct way *w)
+static void hand_on_bytes(struct way *w, struct piece *p)
 {
-    size_t n = w->unconsumed;
-
-    if (stream_pending(w->out) > STREAM_HIGH_MARK) return;
-    w->unconsumed = 0;
-    stream_consumed(w->in, n);
+    if (!p->ahead) stream_consumed(w->in, p->size);
+    stream_write(w->out, p->bytes);
+    piece_free(w->pair->relay, p);
 }
 
-static void hand_on_bytes(struct way *w, struct piece *p, bool vanishes)
-{
-    w->unconsumed += evbuffer_get_length(p->bytes);
-    if (!vanishes) stream_write(w->out, p->bytes);
-    way_consume(w);
-}
-
-/* False: the pair is gone. What is lost on its way is lost for good: a peer that never hears of an end waits
- * until it gives up itself. */
+/* False: the pair is gone. What vanishes is lost for good: a peer that never hears of an end waits until it
+ * gives up itself. No TCP connection lives on with a hole in it, so this one ends when something is to be
+ * handed on after the fault. */
 static bool hand_on(struct way *w, struct piece *p)
 {
-    bool vanishes = w->from_listener && fault_now(w->pair->relay, FAULT_LINK_HALF_OPEN, p->due);
+    struct pair *pair = w->pair;
+    bool half_open = fault_now(pair->relay, FAULT_LINK_HALF_OPEN, p->due);
     enum what what = p->what;
 
-    if (what == WHAT_BYTES) hand_on_bytes(w, p, vanishes);
-    piece_free(p);
-    if (what == WHAT_BYTES || vanishes) return true;
+    if (half_open && w->from_listener) {
+        pair->lost = true;
+        if (!p->ahead) stream_consumed(w->in, p->size);
+        piece_free(pair->relay, p);
+        return true;
+    }
+    if (pair->lost && !half_open) what = WHAT_RESET;
+    if (what == WHAT_BYTES) {
+        hand_on_bytes(w, p);
+        return true;
+    }
+    piece_free(pair->relay, p);
     if (what == WHAT_EOF) {
         stream_shutdown(w->out);
         return true;
     }
-    pair_free(w->pair, what == WHAT_RESET);
+    pair_free(pair, what == WHAT_RESET);
     return false;
 }
 
-/* Hands on what is due. The pair may be gone afterwards. */
+/* Hands on what is due, as far as the receiver takes it. The pair may be gone afterwards. */
 static void way_flush(struct way *w)
 {
     struct relay *r = w->pair->relay;
     nsec_t now = relay_now(r);
-    const struct plan_fault *stall = fault_now(r, FAULT_LINK_STALL, now);
 
     if (!w->pair->up) return;
-    if (stall) {
-        timer_at(r, w->timer, stall->at_ns + stall->for_ns);
-        return;
-    }
-    while (!list_is_empty(&w->pieces)) {
+    while (!list_is_empty(&w->pieces) && stream_pending(w->out) <= STREAM_HIGH_MARK) {
         struct piece *p = container_of(list_first(&w->pieces), struct piece, link);
 
         if (p->due > now) {
@@ -189,29 +198,44 @@ static void on_way_timer(evutil_socket_t fd, short what, void *arg)
 
 static nsec_t latency_at(struct pair *p, nsec_t now)
 {
-    const struct relay *r = p->relay;
-    const struct plan_fault *late = fault_now(r, FAULT_LINK_DELAY, now);
-    nsec_t latency = dist_sample(&r->opts.plan->links[r->opts.link].latency_ns, &p->latency);
+    const struct relay_options *o = &p->relay->opts;
+    nsec_t latency = dist_sample(&o->plan->links[o->link].latency_ns, &p->latency);
 
-    return nsec_add(latency, late ? late->delay_ns : 0);
+    return p->relay->started ? nsec_add(latency, plan_link_delay(o->plan, o->link, o->from, o->to, now))
+                             : latency;
 }
 
-/* When `n` bytes that came now are through: paced by the rate, then delayed; never before what came earlier.
- */
+static uint64_t rate_at(const struct relay *r, nsec_t now)
+{
+    const struct relay_options *o = &r->opts;
+
+    return r->started ? plan_link_rate(o->plan, o->link, o->from, o->to, now)
+                      : o->plan->links[o->link].bytes_per_second;
+}
+
+/* When `n` bytes that came now are through: paced by the rate, then delayed, and held back while the link is
+ * stalled; never before what came earlier. */
 static nsec_t due_time(struct way *w, size_t n)
 {
     struct relay *r = w->pair->relay;
-    nsec_t now = relay_now(r), due = now, *free_at = &r->wire_free_at[w->from_listener];
-    const struct plan_fault *slow = fault_now(r, FAULT_LINK_RATE, now);
-    uint64_t rate = slow ? slow->bytes_per_second : r->opts.plan->links[r->opts.link].bytes_per_second;
+    nsec_t due = relay_now(r);
+    uint64_t rate = rate_at(r, due);
 
-    if (rate) {
-        if (*free_at < now) *free_at = now;
-        due = *free_at = nsec_add(*free_at, (nsec_t)((unsigned __int128)n * NSEC_PER_S / rate));
-    }
-    due = nsec_add(due, latency_at(w->pair, now));
-    if (due < w->last_due) due = w->last_due;
-    return w->last_due = due;
+    if (rate) due = wire_pass(&r->wire_free_at[w->from_listener], due, n, rate);
+    due = held(r, nsec_add(due, latency_at(w->pair, due)), false);
+    return w->last_due = nsec_max(due, w->last_due);
+}
+
+/* How long a link is must not limit what goes through it: the sender is given room at once for what it sent,
+ * within bounds. */
+static void take_ahead(struct way *w, struct piece *p)
+{
+    struct relay *r = w->pair->relay;
+
+    if (p->size > HELD_MAX - r->held) return;
+    p->ahead = true;
+    r->held += p->size;
+    stream_consumed(w->in, p->size);
 }
 
 /* Takes all of `in` (NULL: nothing). False: out of memory. */
@@ -220,14 +244,15 @@ static bool way_add(struct way *w, enum what what, struct evbuffer *in)
     struct piece *p = malloc(sizeof *p);
 
     if (!p) return false;
-    *p = (struct piece){.what = what};
+    *p = (struct piece){.what = what, .size = in ? evbuffer_get_length(in) : 0};
     if (in && !(p->bytes = evbuffer_new())) {
         free(p);
         return false;
     }
-    p->due = due_time(w, in ? evbuffer_get_length(in) : 0);
+    p->due = due_time(w, p->size);
     if (in) evbuffer_add_buffer(p->bytes, in);
     list_push_back(&w->pieces, &p->link);
+    take_ahead(w, p);
     return true;
 }
 
@@ -281,11 +306,11 @@ static void on_ended_1(void *user, enum stream_end end, const char *what)
 /* The dialer takes more: it is the second way's output. */
 static void on_writable_0(void *user)
 {
-    way_consume(way_from(user, true));
+    way_flush(way_from(user, true));
 }
 static void on_writable_1(void *user)
 {
-    way_consume(way_from(user, false));
+    way_flush(way_from(user, false));
 }
 
 static const struct stream_handler handlers[2] = {
@@ -298,17 +323,6 @@ static void way_init(struct way *w, struct pair *p)
     *w = (struct way){.pair = p, .from_listener = w == &p->ways[1]};
     list_init(&w->pieces);
     w->timer = event_new(p->relay->opts.base, -1, 0, on_way_timer, w);
-}
-
-/* What would arrive at `at` is held back while the link is stalled, or, `to` the dialer, half open. */
-static nsec_t held(const struct relay *r, nsec_t at, bool to_dialer)
-{
-    const struct plan_fault *f;
-
-    while ((f = fault_now(r, FAULT_LINK_STALL, at)) ||
-           (to_dialer && (f = fault_now(r, FAULT_LINK_HALF_OPEN, at))))
-        at = nsec_add(f->at_ns, f->for_ns);
-    return at;
 }
 
 /* The handshake is through: now the listener hears of the connection. */

@@ -43,3 +43,39 @@ const struct plan_fault *plan_answer_fault(const struct plan *plan, addr_t targe
     }
     return found;
 }
+
+const struct plan_fault *plan_link_fault(const struct plan *plan, enum fault_kind kind, enum link_id link,
+                                         addr_t a, addr_t b, nsec_t now)
+{
+    for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= now; i++) {
+        const struct plan_fault *f = &plan->faults[i];
+
+        if (f->kind == kind && f->link == link && fault_in_force(f, now) && fault_concerns(f, a, b)) return f;
+    }
+    return NULL;
+}
+
+nsec_t plan_link_held(const struct plan *plan, enum link_id link, addr_t a, addr_t b, nsec_t at,
+                      bool answers_dial)
+{
+    const struct plan_fault *f;
+
+    while ((f = plan_link_fault(plan, FAULT_LINK_STALL, link, a, b, at)) ||
+           (answers_dial && (f = plan_link_fault(plan, FAULT_LINK_HALF_OPEN, link, a, b, at))))
+        at = nsec_add(f->at_ns, f->for_ns);
+    return at;
+}
+
+uint64_t plan_link_rate(const struct plan *plan, enum link_id link, addr_t a, addr_t b, nsec_t now)
+{
+    const struct plan_fault *f = plan_link_fault(plan, FAULT_LINK_RATE, link, a, b, now);
+
+    return f ? f->bytes_per_second : plan->links[link].bytes_per_second;
+}
+
+nsec_t plan_link_delay(const struct plan *plan, enum link_id link, addr_t a, addr_t b, nsec_t now)
+{
+    const struct plan_fault *f = plan_link_fault(plan, FAULT_LINK_DELAY, link, a, b, now);
+
+    return f ? f->delay_ns : 0;
+}

@@ -242,9 +242,11 @@ enum fault_kind {
     FAULT_KILL,       /* target loses everything it does not keep durably; back after `for_ns` (0: never) */
     FAULT_LINK_CUT,   /* every connection on the link is reset, dials are refused, for `for_ns` */
     FAULT_LINK_STALL, /* nothing moves, connections stay, for `for_ns`; then everything arrives */
-    FAULT_LINK_HALF_OPEN, /* what the dialed side sends vanishes for `for_ns` */
-    FAULT_LINK_DELAY,     /* `delay_ns` more, one way, for `for_ns` */
-    FAULT_LINK_RATE,      /* `bytes_per_second` for `for_ns` */
+    /* What the dialed side sends vanishes for `for_ns`. A connection that lost something is reset when the
+     * next thing is to be delivered on it after that. */
+    FAULT_LINK_HALF_OPEN,
+    FAULT_LINK_DELAY, /* `delay_ns` more, one way, for `for_ns` */
+    FAULT_LINK_RATE,  /* `bytes_per_second` for `for_ns` */
     FAULT_ANSWER, /* target answers `share_ppm` of requests with `status` (and retry-after) for `for_ns` */
     FAULT_WORKER_CRASH, /* the next `count` workers of the runner that acknowledge an item vanish, `delay_ns`
                            later */

@@ -9,6 +9,7 @@
 #include "sim/record/recorder.h"
 #include "sim/virtual/calendar.h"
 #include "sim/virtual/network.h"
+#include "sim/virtual/run_digest.h"
 
 /* What a calendar entry stands for: the low bits of its payload, an id or a fault's index above. */
 enum entry { ENTRY_MESSAGE, ENTRY_TIMER, ENTRY_FAULT_BEGIN, ENTRY_FAULT_END, ENTRY_BITS = 2 };
@@ -52,6 +53,7 @@ enum end_flag {
     END_RESET = 2,  /* ended by a reset: its connection is not used again */
     END_OWN = 4,    /* a stream: its connection is its own */
     END_MISSED = 8, /* the peer that its OPEN is on its way to died: a later incarnation is not meant */
+    END_LOST = 16,  /* a half-open link swallowed something of its connection's */
 };
 
 /* flow_end.driver names one of these for an end that is carried by another, or carries others. */
@@ -319,30 +321,6 @@ static void perform_timer(struct engine *e, const struct effect *ef)
     schedule(e, ef->at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_TIMER, id));
 }
 
-/* A message's head, and who it is that has it: each fits in four bits. */
-static uint64_t digest_head(const struct msg *m, uint8_t type)
-{
-    return (uint64_t)m->type | (uint64_t)type << 4 | (uint64_t)m->flags << 8 | (uint64_t)m->kind << 16 |
-           (uint64_t)m->bytes << 32;
-}
-
-static uint64_t pair(uint32_t low, uint32_t high)
-{
-    return (uint64_t)high << 32 | low;
-}
-
-static void digest_effect(struct digest *d, const struct effect *ef)
-{
-    const struct msg *m = &ef->msg;
-
-    if (ef->type == EFFECT_OPEN || ef->type == EFFECT_SEND) {
-        digest_quad(d, pair(ef->self, ef->to), pair(ef->flow, ef->via), digest_head(m, ef->type), m->a);
-        digest_quad(d, m->b, m->c, m->d, m->e);
-    } else {
-        digest_quad(d, ef->self, ef->type, ef->at, ef->token);
-    }
-}
-
 static void perform(struct engine *e, const struct effect *ef)
 {
     digest_effect(&e->digest, ef);
@@ -402,26 +380,14 @@ static void on_over(void *user, uint32_t flow)
         }
     }
     carriage_over(e, f);
-    if (f->opened && !f->via && !(f->flags & (END_RESET | END_OWN)) && ADDR_ROLE(f->peer) != ROLE_DISK)
+    if (f->opened && !f->via && !(f->flags & (END_RESET | END_OWN | END_LOST)) &&
+        ADDR_ROLE(f->peer) != ROLE_DISK)
         network_idle(e->network, f->owner, f->peer, e->now);
     if (!f->holds) unlink_peer(e, f->user);
 }
 
 /* Events
  * ----------------------------------------------------------------------------------------------------- */
-
-static void digest_event(struct digest *d, nsec_t now, const struct event *ev)
-{
-    const struct msg *m = &ev->msg;
-
-    digest_quad(d, now, pair(ev->self, ev->from), pair(ev->flow, ev->tag), digest_head(m, ev->type));
-    if (ev->type == EVENT_MSG) {
-        digest_quad(d, m->a, m->b, m->c, m->d);
-        digest_quad(d, m->e, 0, 0, 0);
-    } else {
-        digest_quad(d, ev->token, 0, 0, 0);
-    }
-}
 
 static void handle(struct engine *e, const struct event *ev)
 {
@@ -502,6 +468,41 @@ static bool sender_dialed(const struct flow_end *f)
     return plan_link_between(ADDR_ROLE(f->owner), ADDR_ROLE(f->peer), &id, &dials) == 0 && dials;
 }
 
+/* This side's end of the flow whose connection it is: a carried one's is that of its carrier. */
+static uint32_t connection_of(struct engine *e, uint32_t flow)
+{
+    const struct carriage *c;
+
+    while ((c = slab_get(&e->carriages, flow_of(e, flow)->driver)) && c->carrier) flow = c->carrier;
+    return flow;
+}
+
+static void cut_end(struct engine *e, uint32_t flow)
+{
+    struct flow_end *f = flow_of(e, flow);
+
+    f->flags |= END_CUT;
+    if (!f->over) tell(e, flow, e->now, reset_msg(RESET_CUT));
+}
+
+/* What the dialed side sends over a half-open link is swallowed. A connection with such a hole is reset when
+ * something is to be delivered on it after the fault, which is swallowed too. */
+static bool is_swallowed(struct engine *e, const struct transit *t, const struct flow_end *f)
+{
+    bool half_open = network_fault(e->network, FAULT_LINK_HALF_OPEN, f->owner, f->peer, e->now);
+    uint32_t ends[2];
+
+    if (!network_is_faulty(e->network, f->owner, f->peer) || (half_open && sender_dialed(f))) return false;
+    ends[0] = connection_of(e, t->end);
+    ends[1] = flow_of(e, ends[0])->user;
+    if (!half_open && !(flow_of(e, ends[0])->flags & END_LOST)) return false;
+    for (int i = 0; i < 2 && ends[i]; i++) {
+        flow_of(e, ends[i])->flags |= END_LOST;
+        if (!half_open) cut_end(e, ends[i]);
+    }
+    return true;
+}
+
 /* A message's link time is over: now faults, then the host. False: it must wait there, and is scheduled. */
 static bool arrive(struct engine *e, uint32_t id, struct transit *t, struct flow_end *f)
 {
@@ -509,8 +510,7 @@ static bool arrive(struct engine *e, uint32_t id, struct transit *t, struct flow
     nsec_t before = end->served_at, cost = network_message_cost(e->network, f->peer, t->msg.bytes), at;
     enum link_id link;
 
-    if (f->flags & END_CUT ||
-        (network_fault(e->network, FAULT_LINK_HALF_OPEN, f->owner, f->peer, e->now) && !sender_dialed(f))) {
+    if (f->flags & END_CUT || is_swallowed(e, t, f)) {
         count_flow(e, &t->msg, FLOW_CUT);
         return true;
     }
@@ -632,8 +632,7 @@ static void cut_link(struct engine *e, const struct plan_fault *f)
         if (plan_link_between(ADDR_ROLE(v.owner), ADDR_ROLE(v.peer), &id, &dials) < 0 || id != f->link)
             continue;
         if (!fault_concerns(f, v.owner, v.peer)) continue;
-        flow_of(e, flow)->flags |= END_CUT;
-        if (!v.over) tell(e, flow, e->now, reset_msg(RESET_CUT));
+        cut_end(e, flow);
     }
     network_forget_link(e->network, f);
 }

@@ -174,20 +174,7 @@ nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost)
     return core_busy(h->core_free_at, cores, nsec_add(start, cost));
 }
 
-static const struct plan_fault *find_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
-                                           nsec_t now)
-{
-    enum link_id id = n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].id;
-
-    for (uint32_t i = 0; i < n->plan->fault_count; i++) {
-        const struct plan_fault *f = &n->plan->faults[i];
-
-        if (f->kind == kind && f->link == id && fault_in_force(f, now) && fault_concerns(f, a, b)) return f;
-    }
-    return NULL;
-}
-
-static inline bool is_faulty(const struct network *n, addr_t a, addr_t b)
+bool network_is_faulty(const struct network *n, addr_t a, addr_t b)
 {
     return n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].faulty;
 }
@@ -195,7 +182,9 @@ static inline bool is_faulty(const struct network *n, addr_t a, addr_t b)
 const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
                                        nsec_t now)
 {
-    return is_faulty(n, a, b) ? find_fault(n, kind, a, b, now) : NULL;
+    enum link_id id = n->between[ADDR_ROLE(a)][ADDR_ROLE(b)].id;
+
+    return network_is_faulty(n, a, b) ? plan_link_fault(n->plan, kind, id, a, b, now) : NULL;
 }
 
 const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b, enum link_id *ret_id)
@@ -216,21 +205,15 @@ static nsec_t latency_of(struct network *n, addr_t from, addr_t to, const struct
 nsec_t network_latency(struct network *n, addr_t from, addr_t to, nsec_t now)
 {
     struct passage p = passage(n, from, to);
-    const struct plan_fault *f = network_fault(n, FAULT_LINK_DELAY, from, to, now);
+    nsec_t more = network_is_faulty(n, from, to) ? plan_link_delay(n->plan, p.id, from, to, now) : 0;
 
-    return nsec_add(latency_of(n, from, to, &p), f ? f->delay_ns : 0);
+    return nsec_add(latency_of(n, from, to, &p), more);
 }
 
-/* What would arrive at `at` is held back while the link is stalled, and, with `half_open`, while it is that.
- */
-static nsec_t held(const struct network *n, addr_t from, addr_t to, nsec_t at, bool half_open)
+static nsec_t held(const struct network *n, enum link_id id, addr_t from, addr_t to, nsec_t at,
+                   bool answers_dial)
 {
-    const struct plan_fault *f;
-
-    while ((f = network_fault(n, FAULT_LINK_STALL, from, to, at)) ||
-           (half_open && (f = network_fault(n, FAULT_LINK_HALF_OPEN, from, to, at))))
-        at = nsec_add(f->at_ns, f->for_ns);
-    return at;
+    return network_is_faulty(n, from, to) ? plan_link_held(n->plan, id, from, to, at, answers_dial) : at;
 }
 
 nsec_t network_dial(struct network *n, addr_t from, addr_t to, nsec_t now)
@@ -238,16 +221,10 @@ nsec_t network_dial(struct network *n, addr_t from, addr_t to, nsec_t now)
     struct passage p = passage(n, from, to);
 
     for (uint32_t i = 0; i < p.link->dial_round_trips; i++) {
-        now = held(n, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
-        now = held(n, to, from, nsec_add(now, network_latency(n, to, from, now)), true);
+        now = held(n, p.id, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
+        now = held(n, p.id, from, to, nsec_add(now, network_latency(n, to, from, now)), true);
     }
     return now;
-}
-
-/* 32 bits of bytes times 30 bits of nanoseconds. */
-static nsec_t send_time(uint32_t bytes, uint64_t bytes_per_second)
-{
-    return bytes * NSEC_PER_S / bytes_per_second;
 }
 
 static nsec_t *wire_free_at(struct network *n, const struct passage *p)
@@ -263,17 +240,12 @@ static nsec_t *wire_free_at(struct network *n, const struct passage *p)
 nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes)
 {
     struct passage p = passage(n, from, to);
-    const struct plan_fault *f = network_fault(n, FAULT_LINK_RATE, from, to, now);
-    uint64_t rate = f ? f->bytes_per_second : p.link->bytes_per_second;
+    bool faulty = network_is_faulty(n, from, to);
+    uint64_t rate = faulty ? plan_link_rate(n->plan, p.id, from, to, now) : p.link->bytes_per_second;
 
-    if (rate) {
-        nsec_t *free_at = wire_free_at(n, &p);
-        nsec_t start = *free_at > now ? *free_at : now;
-
-        *free_at = now = nsec_add(start, send_time(bytes, rate));
-    }
-    if (!is_faulty(n, from, to)) return nsec_add(now, latency_of(n, from, to, &p));
-    return held(n, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
+    if (rate) now = wire_pass(wire_free_at(n, &p), now, bytes, rate);
+    if (!faulty) return nsec_add(now, latency_of(n, from, to, &p));
+    return held(n, p.id, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
 }
 
 /* Keep-alive

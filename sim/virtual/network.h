@@ -52,6 +52,9 @@ void network_forget_link(struct network *n, const struct plan_fault *fault);
 
 const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b, enum link_id *ret_id);
 
+/* Whether the plan has any fault on the link between the two. */
+bool network_is_faulty(const struct network *n, addr_t a, addr_t b);
+
 /* The link fault of this kind in force between the two, or NULL. */
 const struct plan_fault *network_fault(const struct network *n, enum fault_kind kind, addr_t a, addr_t b,
                                        nsec_t now);

@@ -311,6 +311,16 @@ test('half-open connector-edge: pings find it out', (t) =>
       assert.ok(r.counters.timeouts >= 8);
     } }));
 
+test('… or, where pings are too slow for that, what comes after it', (t) =>
+  both(t, [link('half-open', 'connector-edge', { for: '1500ms' })], {
+    set: { '/tunnels/detect': '6s' }, close: { call: 10, attempt: 60, stream: 60 },
+    check: (r) => {
+      completed(r);
+      /* All carried calls meanwhile. */
+      assert.equal(lost(r, 'connection'), 8);
+      assert.ok(r.metrics['tunnel.usable'].max_ns < 1e9, `${r.metrics['tunnel.usable'].max_ns}`);
+    } }));
+
 test('half-open proxy-mcp: attempts time out', (t) => both(t, [link('half-open', 'proxy-mcp', { for: '2s' })], {
   check: (r) => {
     allDone(r);

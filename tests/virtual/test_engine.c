@@ -418,11 +418,34 @@ START_TEST(a_half_open_link)
     FAULT(FAULT_LINK_HALF_OPEN, .at_ns = 10 * S, .for_ns = 4 * S, .link = LINK_RUNNER_ORCHESTRATOR);
     DO(RUNNER(0), 11 * S, ACT_DATA, 1, .a = 21);
     DO(ORCHESTRATOR, 11 * S, ACT_DATA, 1, .a = 22);
+    /* Flow 1 has a hole by now; flow 2 lost nothing. */
     DO(ORCHESTRATOR, 14 * S - 5 * MS, ACT_DATA, 1, .a = 23);
+    DO(ORCHESTRATOR, 14 * S - 5 * MS, ACT_DATA, 2, .a = 24);
+    DO(RUNNER(0), 15 * S, ACT_OPEN, 4, .to = ORCHESTRATOR, .reply = true, .a = 25);
     stage_run();
     ck_assert_uint_eq(came(ORCHESTRATOR, 21), 11 * S + 5 * MS);
     ck_assert_uint_eq(came(RUNNER(0), 22), NSEC_MAX);
-    ck_assert_uint_eq(came(RUNNER(0), 23), 14 * S);
+    ck_assert_uint_eq(came(RUNNER(0), 23), NSEC_MAX);
+    ASSERT_RESET(RUNNER(0), 1, RESET_CUT, 14 * S);
+    ASSERT_RESET(ORCHESTRATOR, 1, RESET_CUT, 14 * S);
+    ck_assert_uint_eq(came(RUNNER(1), 24), 14 * S);
+    ck_assert_uint_eq(came(RUNNER(0), 25), 15 * S + 10 * MS);
+}
+END_TEST
+
+/* It does not matter who speaks first after the fault. */
+START_TEST(a_hole_is_found_by_the_dialer_too)
+{
+    runners_stage();
+    FAULT(FAULT_LINK_HALF_OPEN, .at_ns = 10 * S, .for_ns = 4 * S, .link = LINK_RUNNER_ORCHESTRATOR);
+    DO(ORCHESTRATOR, 11 * S, ACT_DATA, 1, .a = 22);
+    DO(RUNNER(0), 14 * S - 6 * MS, ACT_DATA, 1, .a = 21);
+    DO(RUNNER(0), 20 * S, ACT_DATA, 1, .a = 23);
+    stage_run();
+    ck_assert_uint_eq(came(ORCHESTRATOR, 21), 14 * S - MS);
+    ck_assert_uint_eq(came(ORCHESTRATOR, 23), NSEC_MAX);
+    ASSERT_RESET(RUNNER(0), 1, RESET_CUT, 20 * S + 5 * MS);
+    ASSERT_RESET(ORCHESTRATOR, 1, RESET_CUT, 20 * S + 5 * MS);
 }
 END_TEST
 
@@ -488,6 +511,26 @@ START_TEST(a_lost_carrier_takes_its_flows_along)
     ASSERT_RESET(EDGE, 1, RESET_CANCEL, 10 * S + 5 * MS);
     ASSERT_RESET(EDGE, 4, RESET_CARRIER, 10 * S + 5 * MS);
     ck_assert_uint_eq(came(CONNECTOR(0), 5), NSEC_MAX);
+}
+END_TEST
+
+START_TEST(a_hole_in_a_carrier_takes_its_flows_along)
+{
+    carrier_stage();
+    FAULT(FAULT_LINK_HALF_OPEN, .at_ns = 10 * S, .for_ns = 2 * S, .link = LINK_CONNECTOR_EDGE);
+    DO(EDGE, 11 * S, ACT_DATA, 2, .a = 21);
+    DO(CONNECTOR(0), 11 * S, ACT_DATA, 3, .a = 22);
+    DO(CONNECTOR(0), 13 * S, ACT_DATA, 3, .a = 23);
+    stage_run();
+    ck_assert_uint_eq(came(CONNECTOR(0), 21), NSEC_MAX);
+    ck_assert_uint_eq(came(EDGE, 22), 11 * S + 5 * MS);
+    ck_assert_uint_eq(came(EDGE, 23), NSEC_MAX);
+    ASSERT_RESET(CONNECTOR(0), 1, RESET_CUT, 13 * S + 5 * MS);
+    ASSERT_RESET(EDGE, 1, RESET_CUT, 13 * S + 5 * MS);
+    for (uint32_t flow = 2; flow <= 3; flow++) {
+        ASSERT_RESET(CONNECTOR(0), flow, RESET_CARRIER, 13 * S + 5 * MS);
+        ASSERT_RESET(EDGE, flow, RESET_CARRIER, 13 * S + 5 * MS);
+    }
 }
 END_TEST
 
@@ -668,6 +711,8 @@ static void add_tests(TCase *tc)
                                   a_cut_of_all_instances_by_name,
                                   a_stall,
                                   a_half_open_link,
+                                  a_hole_is_found_by_the_dialer_too,
+                                  a_hole_in_a_carrier_takes_its_flows_along,
                                   delay_and_rate_faults,
                                   a_carried_flow_dials_nothing,
                                   a_lost_carrier_takes_its_flows_along,
