@@ -61,35 +61,41 @@ static int ledger_reasons(struct result *r)
     return 0;
 }
 
-/* The highest of p99, p90, p50 that the samples support, else the largest. */
-static uint64_t lag_of(const struct result_metric *lag, const char **ret_name)
-{
-    static const struct {
-        enum figure_rank rank;
-        const char *name;
-    } ranks[] = {{FIGURE_P99, "p99"}, {FIGURE_P90, "p90"}, {FIGURE_P50, "p50"}};
-
-    for (size_t i = 0; i < sizeof(ranks) / sizeof(ranks[0]); i++) {
-        *ret_name = ranks[i].name;
-        if (lag->quantile_ns[ranks[i].rank] != FIGURE_NONE) return lag->quantile_ns[ranks[i].rank];
-    }
-    *ret_name = "max";
-    return lag->max_ns;
-}
-
-static int schedule_reason(const struct run_result *run, struct result *r)
+static int too_late(struct result *r, const char *figure, uint64_t lag, nsec_t limit)
 {
     CLEANUP(str_deinit) struct str reason = STR_INIT(256);
-    nsec_t limit = run->schedule_lag_max_ns ? run->schedule_lag_max_ns : RESULT_SCHEDULE_LAG_MAX_NS;
-    const char *name;
-    uint64_t lag = lag_of(&r->metrics[METRIC_SCHEDULE_LAG], &name);
 
-    if (lag == FIGURE_NONE || lag <= limit) return 0;
-    str_appendf(&reason, "the load could not keep its schedule: %s(schedule.lag) is ", name);
+    str_appendf(&reason, "the load could not keep its schedule: %s(schedule.lag) is ", figure);
     human_duration(&reason, lag);
     str_puts(&reason, ", more than ");
     human_duration(&reason, limit);
     return add_reason(r, &reason);
+}
+
+/* The highest of p99, p90 and p50 that the samples support; FIGURE_NONE where they support none. */
+static uint64_t highest_percentile(const struct result_metric *m, const char **ret_name)
+{
+    static const char *const names[] = {[FIGURE_P50] = "p50", [FIGURE_P90] = "p90", [FIGURE_P99] = "p99"};
+    int rank = FIGURE_P99;
+
+    while (rank > FIGURE_P50 && m->quantile_ns[rank] == FIGURE_NONE) rank--;
+    *ret_name = names[rank];
+    return m->quantile_ns[rank];
+}
+
+/* A percentile says how late the load was as a rule. That a load of few sessions stood still for a while it
+ * does not show: where there is no p90, each single session counts. */
+static int schedule_reason(const struct run_result *run, struct result *r)
+{
+    const struct result_metric *lag = &r->metrics[METRIC_SCHEDULE_LAG];
+    nsec_t limit = run->schedule_lag_max_ns ? run->schedule_lag_max_ns : RESULT_SCHEDULE_LAG_MAX_NS;
+    nsec_t single = RESULT_SCHEDULE_LAG_SINGLE * limit;
+    const char *name;
+    uint64_t usual = highest_percentile(lag, &name);
+    bool few = lag->count && lag->quantile_ns[FIGURE_P90] == FIGURE_NONE;
+
+    if (usual != FIGURE_NONE && usual > limit) return too_late(r, name, usual, limit);
+    return few && lag->max_ns > single ? too_late(r, "max", lag->max_ns, single) : 0;
 }
 
 int result_add_validity(const struct run_result *run, struct result *r)

@@ -178,6 +178,40 @@ START_TEST(lateness_makes_a_run_invalid)
 }
 END_TEST
 
+/* So many sessions on time, and some that were late: whether such a run is valid. */
+static bool valid_with(unsigned on_time, unsigned late, nsec_t lag)
+{
+    const struct recorder_options none = {
+        .marks_max = 1, .sample_every = 1, .split_sizes = {[SPLIT_SERVER] = 2}};
+    CLEANUP(result_free_p) struct result *r = NULL;
+    bool valid;
+
+    synthetic_init(&s);
+    recorder_free(s.recorder);
+    ck_assert_int_eq(recorder_new(&none, &s.recorder), 0);
+    s.run.recorder = s.recorder;
+    for (unsigned i = 0; i < on_time; i++) recorder_record(s.recorder, METRIC_SCHEDULE_LAG, 0);
+    for (unsigned i = 0; i < late; i++) recorder_record(s.recorder, METRIC_SCHEDULE_LAG, lag);
+    r = synthetic_result(&s);
+    valid = r->valid;
+    synthetic_deinit(&s);
+    return valid;
+}
+
+START_TEST(a_load_of_few_sessions_that_stood_still_is_invalid)
+{
+    static const unsigned sessions[] = {1, 9, 10, 20, 49};
+
+    for (size_t i = 0; i < sizeof sessions / sizeof *sessions; i++) {
+        ck_assert(!valid_with(sessions[i] - 1, 1, 1500 * NSEC_PER_MS));
+        ck_assert(valid_with(sessions[i] - 1, 1, 130 * NSEC_PER_MS));
+    }
+    ck_assert(!valid_with(4, 6, 80 * NSEC_PER_MS));
+    ck_assert(valid_with(6, 4, 80 * NSEC_PER_MS));
+    ck_assert(valid_with(499, 1, 1500 * NSEC_PER_MS));
+}
+END_TEST
+
 START_TEST(ledgers_decide)
 {
     CLEANUP(result_free_p) struct result *r = make();
@@ -333,9 +367,10 @@ END_TEST
 
 int main(void)
 {
-    return run_suite("result", TESTS(json_is_golden, reading_back_gives_the_same, json_is_as_the_schema_says,
-                                     hops_add_up, host_is_the_only_difference, faults_have_words,
-                                     lateness_makes_a_run_invalid, ledgers_decide, money_is_exact,
-                                     a_sum_too_large_is_an_error, an_empty_run_has_a_result,
-                                     damaged_files_are_refused, errors_name_the_place));
+    return run_suite("result",
+                     TESTS(json_is_golden, reading_back_gives_the_same, json_is_as_the_schema_says,
+                           hops_add_up, host_is_the_only_difference, faults_have_words,
+                           lateness_makes_a_run_invalid, a_load_of_few_sessions_that_stood_still_is_invalid,
+                           ledgers_decide, money_is_exact, a_sum_too_large_is_an_error,
+                           an_empty_run_has_a_result, damaged_files_are_refused, errors_name_the_place));
 }
