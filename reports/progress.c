@@ -54,6 +54,7 @@ static void figures_text(const struct progress_figures *f, struct str *out)
     human_text(out, f->deployment, 32);
     if (f->replicates > 1)
         str_appendf(out, " replicate %u/%u", (unsigned)f->replicate + 1, (unsigned)f->replicates);
+    if (f->verifying) str_puts(out, " verify");
     str_appendf(out, "  %3u%%  at ", percent_of(f));
     human_duration(out, f->now_ns);
     str_puts(out, " of ");
@@ -66,6 +67,7 @@ static void figures_text(const struct progress_figures *f, struct str *out)
         human_duration(out, remaining);
         str_puts(out, " left");
     }
+    if (f->verifying) return;
     str_puts(out, "  sessions ");
     human_count(out, f->sessions_ended);
     str_putc(out, '/');

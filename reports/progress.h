@@ -25,7 +25,8 @@ struct progress_figures {
     nsec_t elapsed_ns;              /* real time of this run so far */
     uint64_t sessions_opened, sessions_ended;
     uint64_t calls_ended;
-    bool done; /* the run is over: the last line */
+    bool done;      /* the run is over: the last line */
+    bool verifying; /* it is run for --verify first, whose sessions and calls nobody counts */
 };
 
 /* "auto", "plain", "json", "none"; NULL is auto. auto: REWRITE if the caller writes to a terminal, else

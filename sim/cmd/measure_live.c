@@ -89,6 +89,13 @@ static bool on_interval(void *user, nsec_t now, const struct recorder *const *re
     return !w->watcher->interval || w->watcher->interval(w->watcher->user, now, recorders, count);
 }
 
+static bool is_stopped(void *user)
+{
+    const struct live_watch *w = user;
+
+    return w->watcher->stopped && w->watcher->stopped(w->watcher->user);
+}
+
 static int raise_descriptors(const struct plan *plan, const struct layout *layout, char failure[512])
 {
     struct str why = STR_INIT(480);
@@ -129,7 +136,8 @@ static int supervise(struct live_run *run, const struct watcher *w, struct measu
                                    .layout = run->layout,
                                    .child_main = role_main,
                                    .on_interval = on_interval,
-                                   .user = NULL};
+                                   .stopped = is_stopped,
+                                   .user = &watch};
     struct supervisor_result result = {0};
     struct supervisor *s = NULL;
     struct awake awake = {0};
@@ -139,7 +147,6 @@ static int supervise(struct live_run *run, const struct watcher *w, struct measu
     int r;
 
     o.child_user = run;
-    o.user = &watch;
     if (run->plan->live.keep_awake && (r = awake_begin(&awake)) < 0) {
         str_deinit(&error);
         snprintf(ret->failure, sizeof ret->failure, "/live/keep_awake: %s", strerror(-r));

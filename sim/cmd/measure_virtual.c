@@ -64,6 +64,7 @@ int measure_virtual(const struct plan *plan, const struct watcher *w, struct mea
 
 /* One 64-bit digest for each event of the first run, to compare the second with. */
 struct verifier {
+    const struct watcher *watcher;
     VEC(uint64_t) events;
     bool comparing, differs;
     uint64_t number;
@@ -100,17 +101,27 @@ static void on_event(void *user, uint64_t number, nsec_t now, const struct event
     }
 }
 
-int verify_virtual(const struct plan *plan)
+static bool on_verify_interval(void *user, nsec_t now)
 {
-    struct verifier v = {0};
-    struct engine_options o = {.plan = plan, .on_event = on_event, .user = &v};
+    const struct verifier *v = user;
+
+    return v->watcher->interval(v->watcher->user, now, NULL, 0);
+}
+
+int verify_virtual(const struct plan *plan, const struct watcher *w)
+{
+    struct verifier v = {.watcher = w};
+    struct engine_options o = {
+        .plan = plan, .on_interval = on_verify_interval, .on_event = on_event, .user = &v};
     struct engine_result first, second;
     int r;
 
     vec_init(&v.events, UINT64_C(1) << 28);
     r = engine_run(&o, &first);
+    if (r == 0 && first.interrupted) r = -ECANCELED;
     v.comparing = true;
     if (r == 0) r = engine_run(&o, &second);
+    if (r == 0 && second.interrupted) r = -ECANCELED;
     if (r == 0 && v.differs) {
         fprintf(stderr,
                 "verify: event %" PRIu64 " at %" PRIu64 " ns differs: type %u for %s %u, message %s\n",

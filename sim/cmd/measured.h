@@ -18,16 +18,18 @@ struct measured {
     char failure[512]; /* one clear line when something failed in the run, else "" */
 };
 
-/* Called in the course of a run; false interrupts it. */
+/* Called in the course of a run; `interval` interrupts it by false. */
 struct watcher {
     bool (*interval)(void *user, nsec_t now, const struct recorder *const *recorders, size_t count);
+    bool (*stopped)(void *user); /* whether somebody wants it to end */
     void *user;
 };
 
 /* Runs in virtual time. 0 or a negative errno (out of memory). */
 int measure_virtual(const struct plan *plan, const struct watcher *w, struct measured *ret);
-/* Twice, event by event: 0 when both did the same, else 1 after having named the first event that differs. */
-int verify_virtual(const struct plan *plan);
+/* Twice, event by event: 0 when both did the same, else 1 after having named the first event that differs;
+ * -ECANCELED when the watcher, who sees no recorders, interrupted it. -ENOMEM. */
+int verify_virtual(const struct plan *plan, const struct watcher *w);
 
 /* Runs live. `flight`: a folder for flight logs, or NULL; `name`: of the scenario, for them. A failure of a
  * child is told in `failure`. 0 or a negative errno when the run could not be set up (`failure` says why). */

@@ -112,6 +112,11 @@ static void take_figures(struct session *s, nsec_t now, const struct recorder *c
     }
 }
 
+static bool is_stopped(void *user)
+{
+    return interrupted;
+}
+
 static bool on_interval(void *user, nsec_t now, const struct recorder *const *recorders, size_t count)
 {
     struct session *s = user;
@@ -198,12 +203,26 @@ static int make_result(struct session *s, const struct measured *m, uint64_t wal
  * ------------------------------------------------------------------------------------------------------------
  */
 
+static int verify(struct session *s, const struct watcher *w)
+{
+    int r;
+
+    s->figures.verifying = true;
+    r = verify_virtual(s->plan, w);
+    s->figures.verifying = false;
+    if (r == -ECANCELED) s->interrupted = true;
+    if (r == -ENOMEM) fputs("verify: out of memory\n", stderr);
+    return r == 0 || r == -ECANCELED ? 0 : EXIT_BROKEN;
+}
+
 static int measure(struct session *s, struct measured *m)
 {
-    struct watcher watcher = {.interval = on_interval, .user = s};
+    struct watcher watcher = {.interval = on_interval, .stopped = is_stopped, .user = s};
 
     if (strcmp(s->args->clock, "virtual") == 0) {
-        if (s->args->verify && verify_virtual(s->plan) != 0) return EXIT_BROKEN;
+        int r = s->args->verify ? verify(s, &watcher) : 0;
+
+        if (r != 0 || s->interrupted) return r;
         return measure_virtual(s->plan, &watcher, m) < 0 ? EXIT_BROKEN : 0;
     }
     return measure_live(s->plan, &watcher, s->args->flight, s->scenario.path, m) < 0 ? EXIT_BROKEN : 0;
@@ -478,6 +497,7 @@ int command_run(int argc, char **argv)
     if ((r = refuse_misfits(&args)) != 0) return r;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (signal(SIGHUP, SIG_IGN) != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* else it is nohup's wish */
     signal(SIGPIPE, SIG_IGN);
     s.scenario = (struct scenario){.path = positional.items[0], .sets = &args.sets, .seed = args.seed};
     scenario_read(&s.scenario);

@@ -30,6 +30,9 @@ static const nsec_t head_start_ns = 20 * NSEC_PER_MS;
 
 enum child_state { CHILD_NONE, CHILD_STARTING, CHILD_READY, CHILD_RUNNING, CHILD_ENDED, CHILD_KILLED };
 
+/* What interrupts a run. */
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
+
 struct running {
     enum child_state state;
     pid_t pid;
@@ -158,8 +161,7 @@ static void child_process(struct supervisor *s, struct running *c, int fd, pid_t
     if (getppid() != parent) _exit(4);
     prctl(PR_SET_NAME, child.process->name);
     /* Ctrl-C on a terminal reaches the whole group: the supervisor alone decides what it means. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
+    for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++) signal(stop_signals[i], SIG_IGN);
     sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
     close(s->signal_fd);
     for (size_t i = 0; i < s->opts->layout->process_count; i++) {
@@ -337,7 +339,7 @@ static void take_signals(struct supervisor *s)
     struct signalfd_siginfo info;
 
     while (read(s->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM) s->interrupted = true;
+        if (info.ssi_signo != SIGCHLD) s->interrupted = true;
     }
     reap(s);
 }
@@ -583,10 +585,29 @@ static int components_init(struct supervisor *s, struct running *c)
     return c->down && c->gone && c->incarnations ? 0 : -ENOMEM;
 }
 
+/* The children's ends and what interrupts are read from a descriptor from now on. What is ignored stays so:
+ * nohup. */
+static int take_over_signals(struct supervisor *s)
+{
+    sigset_t mask;
+    struct sigaction a;
+
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD);
+    for (size_t i = 0; i < sizeof stop_signals / sizeof *stop_signals; i++) {
+        sigaction(stop_signals[i], NULL, &a);
+        if (a.sa_handler != SIG_IGN) sigaddset(&mask, stop_signals[i]);
+    }
+    sigprocmask(SIG_BLOCK, &mask, &s->old_mask);
+    s->signal_fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (s->signal_fd < 0) return -errno;
+    s->interrupted = s->opts->stopped && s->opts->stopped(s->opts->user);
+    return 0;
+}
+
 static int supervisor_init(struct supervisor *s)
 {
     size_t n = s->opts->layout->process_count;
-    sigset_t mask;
     int r = 0;
 
     vec_init(&s->recorders, 1u << 20);
@@ -596,14 +617,8 @@ static int supervisor_init(struct supervisor *s)
     if (!s->children || !s->fds) return -ENOMEM;
     for (size_t i = 0; r == 0 && i < n; i++) r = components_init(s, &s->children[i]);
     if (r == 0) r = recorder_map(s, &s->own);
+    if (r == 0) r = take_over_signals(s);
     if (r < 0) return r;
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGCHLD);
-    sigaddset(&mask, SIGINT);
-    sigaddset(&mask, SIGTERM);
-    sigprocmask(SIG_BLOCK, &mask, &s->old_mask);
-    s->signal_fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (s->signal_fd < 0) return -errno;
     return plan_actions(s);
 }
 
@@ -622,7 +637,8 @@ int supervisor_run(const struct supervisor_options *opts, struct supervisor **re
         supervisor_free(s);
         return r;
     }
-    for (size_t i = 0; !s->failure && i < opts->layout->process_count; i++) child_start(s, &s->children[i]);
+    for (size_t i = 0; !s->failure && !s->interrupted && i < opts->layout->process_count; i++)
+        child_start(s, &s->children[i]);
     await_all(s, CHILD_READY, "listening");
     if (!s->failure && !s->interrupted) {
         go(s);

@@ -43,6 +43,8 @@ struct supervisor_options {
     void *child_user;
     /* Called at each interval; false interrupts the run. `recorders` are those of all incarnations so far. */
     bool (*on_interval)(void *user, nsec_t now, const struct recorder *const *recorders, size_t count);
+    /* Whether a signal came before the supervisor took them upon itself: asked once. May be NULL. */
+    bool (*stopped)(void *user);
     void *user;
 };
 

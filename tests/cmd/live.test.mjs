@@ -125,7 +125,7 @@ test('a flight log with one bit turned is named', async (t) => {
   went(await run(['replay', 'f'], { cwd }), 0);
 });
 
-for (const [signal, where] of [['SIGINT', 'the supervisor'], ['SIGTERM', 'the supervisor'], ['SIGINT', 'the whole group']]) {
+for (const [signal, where] of [['SIGINT', 'the supervisor'], ['SIGTERM', 'the supervisor'], ['SIGHUP', 'the supervisor'], ['SIGINT', 'the whole group']]) {
   test(`${signal} to ${where}: 130, what was measured is saved, nothing is left`, async (t) => {
     const cwd = folder(t);
     const { pid, child, watched, witness } = live(cwd, args('reconnect-storm', NEVER_MISSED));
@@ -158,6 +158,22 @@ test('a Ctrl-C before all processes listen is heard too', async (t) => {
   assert.deepEqual(witness.running(), []);
   assert.deepEqual(readdirSync(witness.directory), []);
 });
+
+// Its processes are being started then, or have just been told to go: nobody waits for the first interval.
+for (const ms of [20, 60, 150]) {
+  test(`a Ctrl-C ${ms} ms after the start is heard at once`, async (t) => {
+    const cwd = folder(t);
+    const { child, watched, witness } = live(cwd, args('cold-start', { '/interval': '20s', '/duration': '20s', ...NEVER_MISSED }), { every: 10 });
+    await until(() => existsSync(join(cwd, 'o', 'run.json')), 'it has begun');
+    await sleep(ms);
+    child.kill('SIGINT');
+    const asked = Date.now();
+    went(await watched, 130);
+    assert.ok(Date.now() - asked < 3000, `${Date.now() - asked} ms`);
+    assert.deepEqual(witness.running(), []);
+    assert.deepEqual(readdirSync(witness.directory), []);
+  });
+}
 
 for (const victim of ['edge', 'runner', 'orchestrator', 'client']) {
   test(`${victim}: killed by somebody else: one clear line, 4, the rest ended and saved`, async (t) => {

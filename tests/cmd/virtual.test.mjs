@@ -245,6 +245,20 @@ test('what a limit refuses is shed, and in no latency', async (t) => {
   assert.deepEqual([counters.http_4xx, counters.http_5xx], [0, 0]);
 });
 
+test('Ctrl-C while --verify runs: 130 within a moment, and there was progress', async (t) => {
+  const cwd = folder(t);
+  const long = sets({ '/duration': '47h', '/interval': '10s' });
+  const { child, ended } = start(['run', COLD, '--clock', 'virtual', ...long, '--verify', '--progress', 'json', '--out', 'o'], { cwd });
+  await sleep(2500);
+  child.kill('SIGINT');
+  const asked = Date.now();
+  const r = await ended;
+  went(r, 130);
+  assert.ok(Date.now() - asked < 3000, `${Date.now() - asked} ms`);
+  assert.ok(lines(r.stderr).length > 0 && lines(r.stderr).every((line) => JSON.parse(line).now_ns > 0), r.stderr);
+  assert.deepEqual(readRun(join(cwd, 'o')).results, []);
+});
+
 test('Ctrl-C: 130, and what was measured is there', async (t) => {
   const cwd = folder(t);
   const long = sets({ '/duration': '47h', '/interval': '10s' });
