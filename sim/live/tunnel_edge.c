@@ -298,7 +298,7 @@ static void register_carrier(struct tunnel_edge *e, struct tunnel_carrier *c, co
                        .a = tunnel == TUNNEL_UNKNOWN ? UINT64_MAX : tunnel,
                        .b = m->register_.connection,
                        .c = member};
-    struct msg refused = {.kind = M_ERROR, .flags = MSG_LAST, .a = 401};
+    struct msg refused = {.kind = M_ERROR, .flags = MSG_LAST, .a = 401, .b = ERROR_INVALID};
 
     tunnel_carrier_limit(c, 0);
     if (tunnel != TUNNEL_UNKNOWN && !tunnel_token_is(e->token_key, tunnel, m->register_.token)) {

@@ -13,7 +13,8 @@ static const char ping_line[] = "{\"ping\":{}}\n", pong_line[] = "{\"pong\":{}}\
 /* Where the edge is, and whether it has had this tunnel before. */
 static const char location_new[] = "loopback", location_known[] = "loopback, again";
 
-/* What a refusal says, and the status and code that it stands for. */
+/* What a refusal says, and the status and code that it stands for. Any other has its status for a text, and
+ * is ERROR_OVERLOADED. */
 static const struct {
     uint32_t status;
     enum error_code code;
@@ -184,7 +185,7 @@ static void refuse(const struct msg *answer, struct tunnel_control *m)
     m->refused.may_retry = answer->c != 0;
     m->refused.retry_after_ms = nsec_round_up(answer->c, NSEC_PER_MS) / NSEC_PER_MS;
     for (size_t i = 0; i < REFUSALS; i++) {
-        if (refusals[i].status != answer->a) continue;
+        if (refusals[i].status != answer->a || refusals[i].code != answer->b) continue;
         snprintf(m->refused.error, sizeof m->refused.error, "%s", refusals[i].text);
         return;
     }

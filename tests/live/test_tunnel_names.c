@@ -234,6 +234,9 @@ START_TEST(answers_to_registrations)
         {.kind = M_ERROR, .a = 429, .b = ERROR_LIMIT, .c = NSEC_PER_MS},
         {.kind = M_ERROR, .a = 503, .b = ERROR_OVERLOADED},
         {.kind = M_ERROR, .a = 599, .b = ERROR_OVERLOADED},
+        /* Of a fault: no duplicate, whatever its status. */
+        {.kind = M_ERROR, .a = 409, .b = ERROR_OVERLOADED},
+        {.kind = M_ERROR, .a = 404, .b = ERROR_OVERLOADED, .c = NSEC_PER_S},
     };
     struct evbuffer *line = evbuffer_new();
 
