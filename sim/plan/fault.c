@@ -146,12 +146,19 @@ static int target_read(struct context *c, const struct plan *plan, const char *t
 static int link_target(struct context *c, const struct plan *plan, const struct fault_draft *draft,
                        struct target *ret)
 {
-    enum role role = plan_link_dials(draft->fault.link, NULL); /* which its name puts first */
+    enum role listens, role = plan_link_dials(draft->fault.link, &listens); /* which its name puts first */
     char allowed[64];
     int r;
 
     if (plan_instances(plan, role) == 0)
         return fail_at(c, "link", "this deployment has no %s", role_name(role));
+    if (plan_instances(plan, listens) == 0)
+        return fail_at(c, "link", "this deployment has no %s", role_name(listens));
+    if (draft->fault.link == LINK_ORCHESTRATOR_MCP && !plan->orchestrator.mcp_direct)
+        return fail_at(c, "link",
+                       "this deployment does not use \"%s\": its MCP servers are reached through tunnels "
+                       "(/orchestrator/mcp/direct is false)",
+                       link_name(draft->fault.link));
     *ret = (struct target){.role = ROLE_NONE, .all = true};
     if (!draft->target) return 0;
     snprintf(allowed, sizeof(allowed), "%s", role_name(role));

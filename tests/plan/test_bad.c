@@ -371,6 +371,10 @@ static const struct {
      "{\"kind\": \"cut\", \"at\": \"1s\", \"for\": \"1s\"}",
      "s.json:12:13: /faults/0: \"link\" is missing: it is required with kind cut"},
     {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
+     "{\"kind\": \"cut\", \"at\": \"1s\", \"for\": \"1s\", \"link\": \"orchestrator-mcp\"}",
+     "s.json:12:62: /faults/0/link: this deployment does not use \"orchestrator-mcp\": its MCP servers are "
+     "reached through tunnels (/orchestrator/mcp/direct is false)"},
+    {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
      "{\"kind\": \"cut\", \"at\": \"1s\", \"for\": \"1s\", \"link\": \"conector-edge\"}",
      "s.json:12:62: /faults/0/link: unknown word \"conector-edge\"; did you mean \"connector-edge\"? "
      "allowed: client-orchestrator, runner-orchestrator, orchestrator-edge, connector-edge, connector-proxy, "

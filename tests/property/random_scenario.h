@@ -194,11 +194,12 @@ static inline void random_machine(struct random_scenario *r, char *text, size_t 
 
 static inline const char *random_link(struct random_scenario *r)
 {
-    static const char *const links[] = {
-        "client-orchestrator", "runner-orchestrator", "orchestrator-mcp", "orchestrator-edge",
-        "connector-edge",      "connector-proxy",     "proxy-mcp"};
+    static const char *const direct[] = {"client-orchestrator", "runner-orchestrator", "orchestrator-mcp"};
+    static const char *const tunneled[] = {"client-orchestrator", "runner-orchestrator", "orchestrator-edge",
+                                           "connector-edge",      "connector-proxy",     "proxy-mcp"};
+    unsigned unused = r->mcp ? 0 : 1; /* the last, without a server */
 
-    return links[random_below(r, r->direct ? 3 : 7)];
+    return r->direct ? direct[random_below(r, 3 - unused)] : tunneled[random_below(r, 6 - unused)];
 }
 
 static inline void random_link_fault(struct random_scenario *r, char *text, size_t size)
