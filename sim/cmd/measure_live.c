@@ -117,6 +117,9 @@ static int prepare(struct live_run *run, struct layout **layout, char failure[51
                  "their "
                  "link (/links), or --clock virtual",
                  LAYOUT_RELAYED_MAX);
+    if (r == -ERANGE)
+        snprintf(failure, 512, "more than %u gateways (/tunnels): fewer of them, or --clock virtual",
+                 LAYOUT_PROXIES_MAX);
     remove_left_over(base);
     if (r == 0 && (r = make_directory(run, base)) < 0)
         snprintf(failure, 512, "%s: no folder can be made for the run: %s", base, strerror(-r));

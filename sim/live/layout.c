@@ -4,13 +4,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Ports by kind of listener; instances follow each other. Below the kernel's range for outgoing connections.
- */
-static const unsigned first_port[PORT_COUNT] = {
-    [PORT_API] = 8080, [PORT_PUBLIC] = 8443, [PORT_CONNECTOR] = 7844, [PORT_MCP] = 9000, [PORT_PROXY] = 10000,
+enum {
+    RELAY_PORT_FIRST = 1024,
+    MCP_PORT_FIRST = 9000,
+    MCP_MAX = 1024, /* as many as a plan may have: table.c */
+    PROXY_PORT_FIRST = 10240,
 };
 
-enum { RELAY_PORT_FIRST = 1024 };
+/* Ports by kind of listener; instances follow each other. */
+static const unsigned first_port[PORT_COUNT] = {
+    [PORT_API] = 8080,
+    [PORT_PUBLIC] = 8443,
+    [PORT_CONNECTOR] = 7844,
+    [PORT_MCP] = MCP_PORT_FIRST,
+    [PORT_PROXY] = PROXY_PORT_FIRST,
+};
+
+_Static_assert(MCP_PORT_FIRST + MCP_MAX <= PROXY_PORT_FIRST, "a port for each");
+_Static_assert(PROXY_PORT_FIRST + LAYOUT_PROXIES_MAX <= 65536, "a port for each");
 _Static_assert(RELAY_PORT_FIRST + LAYOUT_RELAYED_MAX <= 65536, "a port for each");
 
 void layout_address(const struct layout *l, addr_t component, enum port port, char ret[LAYOUT_ADDRESS_MAX])
@@ -125,6 +136,10 @@ int layout_new(const struct plan *plan, unsigned id, struct layout **ret)
     int r;
 
     if (!l) return -ENOMEM;
+    if (plan_instances(plan, ROLE_PROXY) > LAYOUT_PROXIES_MAX) {
+        free(l);
+        return -ERANGE;
+    }
     /* 127.64.0.0/10: away from what people configure by hand. The last byte is never 0 or 255. */
     snprintf(l->ip, sizeof l->ip, "127.%u.%u.%u", 64 + id / 64516 % 64, 1 + id / 254 % 254, 1 + id % 254);
     snprintf(l->relay_ip, sizeof l->relay_ip, "127.%u.%u.%u", 128 + id / 64516 % 64, 1 + id / 254 % 254,

@@ -16,6 +16,9 @@ enum { LAYOUT_NAME_MAX = 32, LAYOUT_ADDRESS_MAX = 32 };
 /* The most pairs of components whose link passes through the relay: a port each. */
 #define LAYOUT_RELAYED_MAX 64000u
 
+/* The most proxies: a port each. */
+#define LAYOUT_PROXIES_MAX 55000u
+
 /* What is listened on, by the component that listens. */
 enum port {
     PORT_API,       /* orchestrator: HTTP */
@@ -51,7 +54,8 @@ struct layout {
     size_t process_count;
 };
 
-/* -ENOMEM; -E2BIG: more than LAYOUT_RELAYED_MAX pairs would need the relay. `id` tells runs apart: the
+/* -ENOMEM; -E2BIG: more than LAYOUT_RELAYED_MAX pairs would need the relay; -ERANGE: more than
+ * LAYOUT_PROXIES_MAX proxies. `id` tells runs apart: the
  * supervisor's process id. */
 int layout_new(const struct plan *plan, unsigned id, struct layout **ret);
 void layout_free(struct layout *l);

@@ -119,8 +119,30 @@ START_TEST(so_many_pairs_have_no_relay)
     struct layout *none;
 
     plan->links[LINK_PROXY_MCP].bytes_per_second = 1000;
-    plan->tunnels.count = 32001;
+    plan->links[LINK_CONNECTOR_PROXY].bytes_per_second = 1000;
+    plan->tunnels.count = 16001; /* of two replicas */
     ck_assert_int_eq(layout_new(plan, 1, &none), -E2BIG);
+}
+END_TEST
+
+static unsigned port_of(enum role role, uint32_t ordinal, enum port port)
+{
+    char address[LAYOUT_ADDRESS_MAX];
+
+    layout_address(layout, ADDR(role, ordinal), port, address);
+    return (unsigned)strtoul(strchr(address, ':') + 1, NULL, 10);
+}
+
+/* However many a plan may have. */
+START_TEST(no_two_listen_on_one_port)
+{
+    struct layout *none;
+
+    ck_assert_uint_lt(port_of(ROLE_MCP, 1023, PORT_MCP), port_of(ROLE_PROXY, 0, PORT_PROXY));
+    ck_assert_uint_lt(port_of(ROLE_EDGE, 0, PORT_PUBLIC), port_of(ROLE_MCP, 0, PORT_MCP));
+    ck_assert_uint_lt(port_of(ROLE_PROXY, LAYOUT_PROXIES_MAX - 1, PORT_PROXY), 65536);
+    plan->tunnels.count = LAYOUT_PROXIES_MAX / plan->tunnels.replicas + 1;
+    ck_assert_int_eq(layout_new(plan, 1, &none), -ERANGE);
 }
 END_TEST
 
@@ -169,6 +191,7 @@ int main(void)
     tcase_add_test(tests, a_limit_that_is_too_low_is_told_with_the_process);
     tcase_add_test(tests, the_relay_needs_a_listener_for_each_pair);
     tcase_add_test(tests, so_many_pairs_have_no_relay);
+    tcase_add_test(tests, no_two_listen_on_one_port);
     tcase_add_test(tests, a_shortage_is_noticed);
     tcase_add_test(tests, promptness_may_be_asked_for);
     suite_add_tcase(suite, tests);
