@@ -16,6 +16,8 @@ if [ "$what" = test ]; then
     command -v node >/dev/null || missing="$missing nodejs"
     command -v npm >/dev/null || missing="$missing npm"
     need ca-certificates
+    # The same results from another compiler.
+    need clang
 fi
 
 [ -n "$missing" ] || exit 0

@@ -115,6 +115,18 @@ static int take_option(const struct cli_command *c, int argc, char **argv, int *
     return take(o, argv[++*i]);
 }
 
+static int check_count(const struct cli_command *c, const struct cli_list *positional)
+{
+    if (positional->count < c->positional_min)
+        fprintf(stderr, "usage: %s: an argument is missing\n", c->usage);
+    else if (positional->count > c->positional_max)
+        fprintf(stderr, "usage: %s: \"%s\" is one argument too many\n", c->usage,
+                positional->items[c->positional_max]);
+    else
+        return 0;
+    return -EINVAL;
+}
+
 int cli_parse(const struct cli_command *c, int argc, char **argv, struct cli_list *ret_positional)
 {
     bool options = true;
@@ -134,9 +146,5 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, struct cli_lis
         }
     }
     if (r < 0) return r;
-    if (ret_positional->count < c->positional_min || ret_positional->count > c->positional_max) {
-        fprintf(stderr, "usage: %s\n", c->usage);
-        return -EINVAL;
-    }
-    return 0;
+    return check_count(c, ret_positional);
 }

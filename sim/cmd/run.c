@@ -22,7 +22,7 @@
 #include "sim/cmd/measured.h"
 #include "sim/world/msg.h"
 
-enum { REPLICATES_MAX = 1000 };
+enum { REPLICATES_MAX = 1000, OUT_BYTES_MAX = 1023 };
 
 struct run_args {
     const char *clock, *deployment, *out, *flight, *progress;
@@ -35,7 +35,7 @@ struct run_args {
 struct session {
     const struct run_args *args;
     struct scenario scenario;
-    char out[1024];
+    char out[OUT_BYTES_MAX + 1];
     enum progress_mode progress;
     struct run_file file;
     VEC(struct result *) results;
@@ -318,7 +318,7 @@ static int describe(struct session *s, char **names, size_t count)
 
     if (r != 0) return r;
     if (s->args->out)
-        snprintf(s->out, sizeof s->out, "%s", s->args->out);
+        strcpy(s->out, s->args->out); /* refuse_misfits() looked at its length */
     else
         default_out(s, plan->scenario_name);
     s->file.scenario = run_file_text(&s->file, plan->scenario_name);
@@ -445,7 +445,7 @@ static int parse(struct run_args *a, int argc, char **argv, struct cli_list *pos
          WINDTUNNEL_SEED_MAX},
         {"--deployment", "NAME|all", "which deployment (default: the first)", CLI_TEXT, &a->deployment, 0},
         {"--replicates", "N", "independent repetitions (default 1)", CLI_NUMBER, &a->replicates,
-         REPLICATES_MAX},
+         REPLICATES_MAX, 1},
         {"--set", "POINTER=VALUE", "changes the scenario before it is read; may be given again", CLI_LIST,
          &a->sets, 0},
         {"--out", "DIR", "where results go (default out/<scenario>)", CLI_TEXT, &a->out, 0},
@@ -474,8 +474,8 @@ static int refuse_misfits(const struct run_args *a)
 {
     bool live = strcmp(a->clock, "live") == 0;
 
-    if (a->replicates == 0)
-        fputs("--replicates: \"0\" is no number of repetitions\n", stderr);
+    if (a->out && strlen(a->out) > OUT_BYTES_MAX)
+        fprintf(stderr, "--out: longer than %d bytes\n", OUT_BYTES_MAX);
     else if (live && a->verify)
         fputs("--verify: is for --clock virtual; no two live runs are the same\n", stderr);
     else if (!live && a->flight)

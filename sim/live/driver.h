@@ -5,8 +5,8 @@
  * the effects back to the surfaces to encode. It decides nothing. A surface is code that knows one wire
  * format: it owns listeners and connections, and stands for the far end of flows.
  *
- *     wire → surface → driver_accept() / driver_receive() → inbox → turn → effects → dialer->open() /
- * wire_ops.send()
+ *     wire → surface → driver_accept(), driver_receive() → inbox → turn
+ *     turn → effects → dialer->open(), wire_ops.send() → wire
  *
  * Single-threaded, one event_base. A turn runs from the loop, never inside a call from a surface; so a
  * surface is never re-entered from driver_accept() or driver_receive().

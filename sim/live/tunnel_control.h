@@ -1,18 +1,19 @@
+/* clang-format off: lines that show a protocol */
 /*
  * The registration protocol on a tunnel's control stream: one JSON object a line, LF at the end.
  *
  * connector to edge:
- *     {"register":{"tunnel":"…","token":"…","connection":0,"connector":"…"}}     once, first
- *     {"unregister":{}}                                                          to drain: send no new
- * streams edge to connector:
- *     {"registered":{"connection":"id","location":"loopback"}}                   accepted
- *     {"refused":{"error":"…","retry_after_ms":null}}                            or not; a number: try again
- * then
- *     {"draining":{}}                                                            the edge will go away
+ *     {"register":{"tunnel":"…","token":"…","connection":0,"connector":"…"}}   once, first
+ *     {"unregister":{}}                                       to drain: send no new streams
+ * edge to connector:
+ *     {"registered":{"connection":"id","location":"loopback"}}                 accepted
+ *     {"refused":{"error":"…","retry_after_ms":null}}         or not; a number: try again then
+ *     {"draining":{}}                                         the edge will go away
  *
  * This is the codec alone; who may say what, and when, is decided elsewhere. Members that are not named here
  * are ignored, so that either side may be newer than the other.
  */
+/* clang-format on */
 #pragma once
 
 #include <stdbool.h>

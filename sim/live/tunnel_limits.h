@@ -6,9 +6,13 @@
  * gateway`) against peers that are no part of a plan, and holds for them with the plan's defaults. Each is
  * measured from a later moment than the limit that it must not come before, and is not shorter:
  *
- *   the connection's     the connector gives a connection up dial and registration time-out after its dial
- * began; the request's        the orchestrator gives an attempt up attempt_timeout after it began, dial and
- * both TLS handshakes included; the idle stream's    the orchestrator closes it after stream_idle.
+ * - the connection's: the connector gives a connection up when dial and registration time-out are over,
+ *   counted from its dial;
+ *
+ * - the request's: the orchestrator gives an attempt up attempt_timeout after it began, dial and both TLS
+ *   handshakes included;
+ *
+ * - the idle stream's: the orchestrator closes it after stream_idle.
  */
 #pragma once
 

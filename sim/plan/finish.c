@@ -212,6 +212,10 @@ int runner_finish(struct context *c, json_t *in, void *element)
                     "\"warm_start\" is missing: it is required with prewarmed sandboxes, nothing is guessed");
     if (runner->warm_max > 0 && !has(in, "warm_start"))
         return fail(c, "\"warm_start\" is missing: it is required with warm sandboxes, nothing is guessed");
+    if (runner->parallel_per_tenant > 0 && runner->parallel_per_tenant < runner->instances)
+        return fail_at(c, "parallel_per_tenant",
+                       "less than one sandbox for each of %u instances; allowed: 0, or at least as many",
+                       runner->instances);
     return 0;
 }
 
@@ -227,11 +231,12 @@ enum fault_key {
     KEY_STATUS,
     KEY_SHARE,
     KEY_RETRY_AFTER,
-    KEY_COUNT
+    KEY_NUMBER, /* "count" */
+    FAULT_KEYS
 };
 
-static const char *const fault_keys[] = {"for",    "target", "link",        "delay", "rate",
-                                         "status", "share",  "retry_after", "count"};
+static const char *const fault_keys[FAULT_KEYS] = {"for",    "target", "link",        "delay", "rate",
+                                                   "status", "share",  "retry_after", "count"};
 
 #define BIT(key)  (1u << (key))
 #define LINK_KEYS (BIT(KEY_FOR) | BIT(KEY_TARGET) | BIT(KEY_LINK))
@@ -251,7 +256,7 @@ static const struct {
                       BIT(KEY_TARGET) | BIT(KEY_FOR) | BIT(KEY_STATUS) | BIT(KEY_SHARE) |
                           BIT(KEY_RETRY_AFTER)},
     [FAULT_WORKER_CRASH] = {"worker-crash", BIT(KEY_TARGET),
-                            BIT(KEY_TARGET) | BIT(KEY_COUNT) | BIT(KEY_DELAY)},
+                            BIT(KEY_TARGET) | BIT(KEY_NUMBER) | BIT(KEY_DELAY)},
     [FAULT_RESTART] = {"restart", BIT(KEY_TARGET) | BIT(KEY_FOR), BIT(KEY_TARGET) | BIT(KEY_FOR)},
 };
 
@@ -260,7 +265,7 @@ int fault_finish(struct context *c, json_t *in, void *element)
     struct plan_fault *fault = &((struct fault_draft *)element)->fault;
     const char *kind = fault_rules[fault->kind].name;
 
-    for (unsigned i = 0; i <= KEY_COUNT; i++) {
+    for (unsigned i = 0; i < FAULT_KEYS; i++) {
         bool given = has(in, fault_keys[i]);
 
         if (given && !(fault_rules[fault->kind].allowed & BIT(i)))

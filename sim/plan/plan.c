@@ -115,3 +115,13 @@ const struct plan_runner *plan_runner_of(const struct plan *plan, uint32_t ordin
     }
     return NULL;
 }
+
+uint32_t plan_tenant_share(const struct plan *plan, uint32_t ordinal)
+{
+    uint32_t i = 0, limit, instances;
+
+    for (; ordinal >= plan->runners[i].instances; i++) ordinal -= plan->runners[i].instances;
+    limit = plan->runners[i].parallel_per_tenant;
+    instances = plan->runners[i].instances;
+    return limit / instances + (ordinal < limit % instances);
+}

@@ -195,7 +195,7 @@ struct plan_runner {
     uint32_t warm_max;            /* used sandboxes kept for reuse after release */
     nsec_t warm_keep_ns;          /* … for so long */
     uint32_t parallel_per_agent;  /* sandboxes at once for one session; 0 = no limit */
-    uint32_t parallel_per_tenant; /* for one runner component; 0 = no limit */
+    uint32_t parallel_per_tenant; /* of all instances; 0 = no limit, else at least one each */
     enum limit_policy on_limit;
     uint32_t limit_queue_max;
     nsec_t snapshot_ns;         /* taken when a session's sandbox is released; 0 = none */
@@ -376,3 +376,8 @@ bool plan_link_relayed(const struct plan *plan, enum link_id link);
 
 /* The pool that runner component `ordinal` belongs to. */
 const struct plan_runner *plan_runner_of(const struct plan *plan, uint32_t ordinal, uint32_t *ret_pool);
+
+/* How many of its pool's parallel_per_tenant runner component `ordinal` may use: the pool's machines share
+ * the limit evenly, the first of them take what is left over, so that all together never exceed it. 0 = no
+ * limit. */
+uint32_t plan_tenant_share(const struct plan *plan, uint32_t ordinal);

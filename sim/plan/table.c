@@ -333,9 +333,13 @@ static const struct option runner_options[] = {
     {"warm_keep", OPTION_DURATION, PUT(struct plan_runner, warm_keep_ns), RANGE(0, TIME_MAX),
      .fallback = "\"5min\"", .help = "for how long they are kept"},
     {"parallel_per_agent", OPTION_COUNT, PUT(struct plan_runner, parallel_per_agent), RANGE(0, 100000),
-     .fallback = "0", .help = "sandboxes at once for one session; 0 is no limit"},
+     .fallback = "0",
+     .help = "sandboxes at once for one agent, that is one session, wherever it runs; with scope call; 0 is "
+             "no limit"},
     {"parallel_per_tenant", OPTION_COUNT, PUT(struct plan_runner, parallel_per_tenant), RANGE(0, MILLION),
-     .fallback = "0", .help = "sandboxes at once of one machine; 0 is no limit"},
+     .fallback = "0",
+     .help = "sandboxes at once for the tenant, that is all sessions of this pool: its instances share the "
+             "limit evenly, a fixed part each; 0 is no limit"},
     {"on_limit", OPTION_WORD, PUT(struct plan_runner, on_limit), .words = limit_words,
      .fallback = "\"queue\"", .help = "what happens to a call for which a limit leaves no sandbox"},
     {"limit_queue", OPTION_COUNT, PUT(struct plan_runner, limit_queue_max), RANGE(0, MILLION),

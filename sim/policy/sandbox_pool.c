@@ -62,8 +62,8 @@ struct sandbox_pool {
     struct list snapshots;    /* in the order of their begin */
     struct list prewarmed;
     uint32_t warm_count, prewarmed_count;
-    uint32_t taken;   /* counted by parallel_per_tenant */
-    uint32_t waiting; /* held or queued */
+    uint32_t parallel_max, taken; /* taken: counted by this limit */
+    uint32_t waiting;             /* held or queued */
     uint32_t order;
     struct sandbox_stats stats;
     nsec_t refills_since_ns; /* refills that are starting are billed together … */
@@ -144,6 +144,7 @@ int sandbox_pool_new(const struct sandbox_pool_options *options, struct sandbox_
 
     if (!pool) return -ENOMEM;
     pool->plan = plan;
+    pool->parallel_max = options->parallel_max;
     pool->key = prng_key(options->seed, options->replicate, "sandbox");
     pool->refills = prng_derive(pool->key, options->ordinal, PURPOSE_REFILL);
     list_init(&pool->warm);
@@ -297,7 +298,7 @@ static bool agent_has_room(const struct sandbox_pool *pool, const struct sandbox
 
 static bool pool_has_room(const struct sandbox_pool *pool)
 {
-    return pool->plan->parallel_per_tenant == 0 || pool->taken < pool->plan->parallel_per_tenant;
+    return pool->parallel_max == 0 || pool->taken < pool->parallel_max;
 }
 
 static void use_start(struct sandbox_pool *pool, nsec_t now, uint32_t id, struct use *u)

@@ -9,7 +9,7 @@
  *
  * Limits count uses from the moment they start until they are released, the snapshot included; idle sandboxes
  * do not count. parallel_per_agent bounds the uses of one owner (a session), with scope per call only;
- * parallel_per_tenant those of the pool. Beyond a limit a request waits, at most limit_queue_max of them, or
+ * parallel_max those of the pool. Beyond a limit a request waits, at most limit_queue_max of them, or
  * is shed at once. Those that wait go in the order of their requests, but one that its own session's limit
  * holds back lets others pass.
  *
@@ -41,9 +41,10 @@ struct sandbox_pool_options {
     const struct plan_runner *plan; /* borrowed, outlives the pool */
     uint64_t seed;
     uint32_t replicate;
-    uint32_t ordinal;  /* of the runner component: names its refills' random stream */
-    uint32_t uses_max; /* at most so many uses at a time, the waiting ones included; beyond: shed */
-    nsec_t now;        /* the prewarmed sandboxes are billed from here */
+    uint32_t ordinal;      /* of the runner component: names its refills' random stream */
+    uint32_t parallel_max; /* this pool's part of parallel_per_tenant: plan_tenant_share(); 0 = no limit */
+    uint32_t uses_max;     /* at most so many uses at a time, the waiting ones included; beyond: shed */
+    nsec_t now;            /* the prewarmed sandboxes are billed from here */
 };
 
 enum sandbox_answer {

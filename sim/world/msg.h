@@ -76,9 +76,9 @@ enum msg_kind {
     M_WORK,      /* ← a = work item, b = session, c = enum work_state, d = environment, e = created_at */
     M_NO_WORK,   /* ← nothing to do */
     M_WORK_ACK,           /* → a = work item; ← M_WORK or M_ERROR */
-    M_WORK_HEARTBEAT,     /* → a = work item, b = expected last heartbeat (HEARTBEAT_NONE, or the value last
-                             answered;     HEARTBEAT_ALIEN when the text was none of ours), c = desired ttl_ns (0
-                             =     default) */
+    M_WORK_HEARTBEAT,     /* → a = work item, b = expected last heartbeat (HEARTBEAT_NONE, the value last
+                             answered, or HEARTBEAT_ALIEN: the text was none of ours), c = desired ttl_ns
+                             (0 = default) */
     M_HEARTBEAT,          /* ← a = last heartbeat, b = ttl_ns, c = enum work_state, d = 1 extended */
     M_HEARTBEAT_MISMATCH, /* ← 412: a = last heartbeat (HEARTBEAT_NONE: never), b = ttl_ns, c = state */
     M_WORK_STOP,          /* → a = work item, b = 1 force; ← M_WORK or M_ERROR 409 */

@@ -78,12 +78,14 @@ static void pool_run(struct runner *r, nsec_t now, struct outbox *out)
 
 static int pool_begin(struct runner *r, nsec_t now)
 {
-    struct sandbox_pool_options options = {.plan = r->plan,
-                                           .seed = runner_plan(r)->seed,
-                                           .replicate = runner_plan(r)->replicate,
-                                           .ordinal = ADDR_ORDINAL(r->component.env.self),
-                                           .uses_max = r->calls.limit + r->plan->workers,
-                                           .now = now};
+    struct sandbox_pool_options options = {
+        .plan = r->plan,
+        .seed = runner_plan(r)->seed,
+        .replicate = runner_plan(r)->replicate,
+        .ordinal = ADDR_ORDINAL(r->component.env.self),
+        .parallel_max = plan_tenant_share(runner_plan(r), ADDR_ORDINAL(r->component.env.self)),
+        .uses_max = r->calls.limit + r->plan->workers,
+        .now = now};
 
     return sandbox_pool_new(&options, &r->sandboxes);
 }

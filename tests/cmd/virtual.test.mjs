@@ -105,6 +105,31 @@ test('reconnect-storm: outages enough for a p99 of how long they last, in both s
   }
 });
 
+for (const deployment of ['queue', 'shed']) {
+  test(`fan-out, ${deployment}: the limits of an agent and of the tenant both bind, this over all instances`, async (t) => {
+    const cwd = folder(t);
+    const limited = async (out, set = {}) => {
+      const args = sets(Object.fromEntries(Object.entries(set).map(([key, value]) =>
+        [key === 'instances' ? '/runners/pool/instances' : `/deployments/${deployment}/set/runners/pool/${key}`, value])));
+      went(await virtual(cwd, 'fan-out', '--deployment', deployment, ...args, '--out', out), 0);
+      return readResult(join(cwd, out), deployment);
+    };
+    const both = await limited('both');
+    const agents = await limited('agents', { parallel_per_tenant: 0 });
+    const tenant = await limited('tenant', { parallel_per_agent: 0 });
+    assert.equal(new Set([agents, both, tenant].map((r) => r.digest)).size, 3);
+    const refused = (r) => r.ledger.accounts.sandbox.shed;
+    const waits = (r) => r.metrics['sandbox.start'].mean_ns;
+    for (const one of [agents, tenant])
+      assert.ok(deployment === 'shed' ? refused(one) < refused(both) : waits(one) < waits(both), 'each adds to what the other does');
+    const most = deployment === 'shed' ? 41 : 40; /* one that is refused is open for a moment */
+    assert.equal(both.ledger.accounts.sandbox.open_max, most);
+    assert.ok(agents.ledger.accounts.sandbox.open_max > most);
+    const spread = await limited('spread', { instances: 3, parallel_per_agent: 0 });
+    assert.ok(spread.ledger.accounts.sandbox.open_max <= most, 'three machines are one tenant');
+  });
+}
+
 test('--progress json: lines of JSON that end with all done', async (t) => {
   const cwd = folder(t);
   const r = await virtual(cwd, 'reconnect-storm', '--deployment', 'all', '--progress', 'json', '--out', 'o');

@@ -234,6 +234,10 @@ static const struct {
     {"\"cold_start\": \"1s\"", "\"cold_start\": \"1s\", \"warm\": 1",
      "s.json:11:19: /runners/r: \"warm_start\" is missing: it is required with warm sandboxes, nothing is "
      "guessed"},
+    {"\"cold_start\": \"1s\"", "\"cold_start\": \"1s\", \"instances\": 3, \"parallel_per_tenant\": 2",
+     "s.json:11:79: /runners/r/parallel_per_tenant: less than one sandbox for each of 3 instances; allowed: "
+     "0, "
+     "or at least as many"},
     {"\"cold_start\": \"1s\"", "\"cold_start\": \"1s\", \"poll_block\": \"1s\"",
      "s.json:11:54: /runners/r/poll_block: \"1s\" is out of range; allowed: 1ms to 999ms"},
     {"\"cold_start\": \"1s\"", "\"cold_start\": \"1s\", \"poll_pause\": [\"3s\", \"1s\"]",

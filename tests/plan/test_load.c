@@ -503,6 +503,16 @@ START_TEST(test_instances)
 }
 END_TEST
 
+START_TEST(test_tenant_share)
+{
+    struct plan_runner pools[] = {{.instances = 2}, {.instances = 3, .parallel_per_tenant = 20}};
+    const struct plan plan = {.runners = pools, .runner_count = 2};
+    static const uint32_t shares[] = {0, 0, 7, 7, 6};
+
+    for (uint32_t i = 0; i < 5; i++) ck_assert_uint_eq(plan_tenant_share(&plan, i), shares[i]);
+}
+END_TEST
+
 START_TEST(test_links)
 {
     enum link_id link = LINK_COUNT;
@@ -563,6 +573,7 @@ int main(void)
     tcase_add_test(tc, test_answer_fault);
     tcase_add_test(tc, test_objectives);
     tcase_add_test(tc, test_instances);
+    tcase_add_test(tc, test_tenant_share);
     tcase_add_test(tc, test_links);
     tcase_add_test(tc, test_arena);
     suite_add_tcase(suite, tc);

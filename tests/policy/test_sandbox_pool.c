@@ -23,7 +23,8 @@ static void setup(void)
 
 static void begin(void)
 {
-    struct sandbox_pool_options options = {.plan = &plan, .seed = 1, .uses_max = 200};
+    struct sandbox_pool_options options = {
+        .plan = &plan, .seed = 1, .uses_max = 200, .parallel_max = plan.parallel_per_tenant};
 
     ck_assert_int_eq(sandbox_pool_new(&options, &pool), 0);
 }

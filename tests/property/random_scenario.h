@@ -119,6 +119,8 @@ static inline void random_tunnels(struct random_scenario *r)
 
 static inline void random_runners(struct random_scenario *r)
 {
+    uint64_t tenant;
+
     random_number(r, "/runners/pool/workers", 1, 20);
     random_number(r, "/runners/pool/instances", 1, 3);
     random_ms(r, "/runners/pool/poll_block", 1, 999);
@@ -126,7 +128,8 @@ static inline void random_runners(struct random_scenario *r)
     random_ms(r, "/runners/pool/tool_timeout", 10, 2000);
     random_word(r, "/runners/pool/scope", "\"session\"", "\"call\"");
     random_number(r, "/runners/pool/parallel_per_agent", 0, 8);
-    random_number(r, "/runners/pool/parallel_per_tenant", 0, 30);
+    tenant = random_between(r, 0, 30); /* no limit, or at least one for each instance */
+    random_set(r, "/runners/pool/parallel_per_tenant=%lu", tenant < 3 ? 0 : tenant);
     random_word(r, "/runners/pool/on_limit", "\"queue\"", "\"shed\"");
     random_number(r, "/runners/pool/limit_queue", 0, 20);
     random_ms(r, "/runners/pool/snapshot", 0, 500);
