@@ -203,11 +203,12 @@ bool process_keeps_state(const struct plan *plan, const struct process *p)
     return p->component_count && plan_keeps_state(plan, p->components[0]);
 }
 
-/* What a dead incarnation left open is lost, or waits for its successor. */
+/* What a dead incarnation left open is lost, or waits for its successor; what it had running is billed. */
 static void sweep(struct supervisor *s, struct running *c)
 {
     struct ledger *l = recorder_ledger_mutable(c->recorder);
 
+    recorder_bill_running(c->recorder, run_now(s));
     if (process_keeps_state(s->opts->plan, process_of(s, c))) {
         c->operations += ledger_operations(l);
         if (vec_push(&s->estates, (struct estate){(size_t)(c - s->children), c->recorder}) < 0)

@@ -181,12 +181,16 @@ void sandbox_owner_init(struct sandbox_owner *owner)
 /* Billing and idle sandboxes
  * ---------------------------------------------------------------------------------- */
 
+static void bill_begin(struct sandbox_pool *pool, nsec_t now, bool idle)
+{
+    meter_begin(&pool->stats.billed, now, 1);
+    if (idle) meter_begin(&pool->stats.idle, now, 1);
+}
+
 static void bill(struct sandbox_pool *pool, nsec_t from, nsec_t to, bool idle)
 {
-    nsec_t span = nsec_sub0(to, from);
-
-    pool->stats.billed_ns += span;
-    if (idle) pool->stats.idle_ns += span;
+    meter_end(&pool->stats.billed, from, to, 1);
+    if (idle) meter_end(&pool->stats.idle, from, to, 1);
 }
 
 static void spare_add(struct sandbox_pool *pool, struct list *list, nsec_t now)
@@ -198,6 +202,7 @@ static void spare_add(struct sandbox_pool *pool, struct list *list, nsec_t now)
     s = slab_get_unchecked(&pool->spares, id);
     s->since_ns = now;
     s->id = id;
+    bill_begin(pool, now, list != &pool->snapshots);
     list_init(&s->link);
     list_push_back(list, &s->link);
 }
@@ -246,22 +251,28 @@ static void starting_add(struct sandbox_pool *pool, nsec_t at, uint32_t use)
 
 static void refills_bill(struct sandbox_pool *pool, nsec_t now)
 {
-    pool->stats.billed_ns += nsec_mul(nsec_sub0(now, pool->refills_since_ns), pool->refilling);
+    meter_end(&pool->stats.billed, pool->refills_since_ns, now, pool->refilling);
     pool->refills_since_ns = now;
+}
+
+/* So many are starting from now on. */
+static void refills_are(struct sandbox_pool *pool, nsec_t now, uint32_t refilling)
+{
+    refills_bill(pool, now);
+    pool->refilling = refilling;
+    meter_begin(&pool->stats.billed, now, refilling);
 }
 
 static void refill_start(struct sandbox_pool *pool, nsec_t now)
 {
-    refills_bill(pool, now);
-    pool->refilling++;
+    refills_are(pool, now, pool->refilling + 1);
     pool->stats.starts++;
     starting_add(pool, nsec_add(now, dist_sample(&pool->plan->cold_start_ns, &pool->refills)), USE_REFILL);
 }
 
 static void refill_end(struct sandbox_pool *pool, nsec_t at)
 {
-    refills_bill(pool, at);
-    pool->refilling--;
+    refills_are(pool, at, pool->refilling - 1);
     prewarmed_add(pool, at);
 }
 
@@ -309,6 +320,7 @@ static void use_start(struct sandbox_pool *pool, nsec_t now, uint32_t id, struct
 
     u->state = USE_STARTING;
     u->since_ns = now;
+    bill_begin(pool, now, false);
     pool->taken++;
     if (warm)
         pool->stats.warm_hits++;

@@ -21,6 +21,7 @@
 #pragma once
 
 #include "sim/base/list.h"
+#include "sim/base/meter.h"
 #include "sim/base/nsec.h"
 #include "sim/plan/plan.h"
 
@@ -71,11 +72,11 @@ struct sandbox_event {
 };
 
 struct sandbox_stats {
-    uint64_t billed_ns, idle_ns; /* idle is part of billed */
-    uint64_t starts;             /* cold, refills included */
-    uint64_t warm_hits;          /* uses that started from a warm sandbox */
-    uint64_t snapshots;          /* that are done; one under way at the end is none */
-    uint64_t destroyed;          /* not kept after use, expired, given up while starting, or lost */
+    struct meter billed, idle; /* idle is part of billed */
+    uint64_t starts;           /* cold, refills included */
+    uint64_t warm_hits;        /* uses that started from a warm sandbox */
+    uint64_t snapshots;        /* that are done; one under way at the end is none */
+    uint64_t destroyed;        /* not kept after use, expired, given up while starting, or lost */
 };
 
 /* 0 or -ENOMEM. Freed with sandbox_pool_free(), which allows NULL. */
@@ -105,8 +106,8 @@ nsec_t sandbox_pool_deadline(const struct sandbox_pool *pool);
  * user of what is due next, if that is known. Changes nothing. */
 uint32_t sandbox_pool_soon(const struct sandbox_pool *pool, uint32_t use, unsigned step);
 
-/* What has come together since the last call. `all`: bill also what is alive, up to `now` (the end of a run).
- */
+/* What has come together since the last call. `all`: what is alive ends running in the meters at `now` (the
+ * end of a run). */
 struct sandbox_stats sandbox_pool_collect(struct sandbox_pool *pool, nsec_t now, bool all);
 
 /* For tests and reports: uses counted by the pool's limit, uses waiting, idle sandboxes ready for use. */

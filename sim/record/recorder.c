@@ -25,6 +25,11 @@ struct recorder {
     uint64_t split_sizes[SPLIT_COUNT];
     uint64_t enabled;
     uint64_t counters[COUNTER_COUNT];
+    /* The current one is never written to: a writer that is killed leaves a whole one. */
+    struct {
+        uint64_t current;
+        struct meter two[2];
+    } meters[METER_COUNT];
     struct flowcount flows;
     struct histogram histograms[METRIC_COUNT];
 };
@@ -236,6 +241,37 @@ void recorder_count(struct recorder *r, enum counter counter, uint64_t n)
 {
     ASSERT(counter < COUNTER_COUNT);
     if (is_on(r)) shared_add(&r->counters[counter], n);
+}
+
+static const enum counter counter_of_meter[METER_COUNT] = {COUNTER_SANDBOX_NS, COUNTER_SANDBOX_IDLE_NS};
+
+static void meter_set(struct recorder *r, enum meter_kind kind, const struct meter *m)
+{
+    uint64_t next = !r->meters[kind].current;
+
+    r->meters[kind].two[next] = *m;
+    shared_store(&r->meters[kind].current, next);
+    shared_store(&r->counters[counter_of_meter[kind]], m->ns);
+}
+
+void recorder_meter(struct recorder *r, enum meter_kind kind, const struct meter *change)
+{
+    struct meter m;
+
+    ASSERT(kind < METER_COUNT);
+    if (!is_on(r) || !(change->ns | change->running | change->since_ns)) return;
+    m = r->meters[kind].two[r->meters[kind].current];
+    meter_add(&m, change);
+    meter_set(r, kind, &m);
+}
+
+void recorder_bill_running(struct recorder *r, nsec_t now)
+{
+    for (enum meter_kind kind = 0; kind < METER_COUNT; kind++) {
+        const struct meter *m = &r->meters[kind].two[r->meters[kind].current];
+
+        if (m->running) meter_set(r, kind, &(struct meter){.ns = meter_read(m, now)});
+    }
 }
 
 void recorder_flow(struct recorder *r, uint32_t kind, enum flow_fate fate, uint64_t n)

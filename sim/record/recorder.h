@@ -10,6 +10,7 @@
 #pragma once
 
 #include "sim/base/cleanup.h"
+#include "sim/base/meter.h"
 #include "sim/base/nsec.h"
 #include "sim/record/counter.h"
 #include "sim/record/flowcount.h"
@@ -78,6 +79,14 @@ void recorder_record_split(struct recorder *r, enum plan_split split, uint32_t i
 void recorder_count(struct recorder *r, enum counter counter, uint64_t n);
 /* Counts an answer by its HTTP status: 429, another 4xx, 5xx. Below 400 it is none of them. */
 void recorder_count_status(struct recorder *r, uint64_t status);
+
+/* What is billed while it runs: its counter has what has ended. */
+enum meter_kind { METER_SANDBOX, METER_SANDBOX_IDLE, METER_COUNT };
+
+/* Adds a change to a meter, and its `ns` to the counter. NULL: does nothing. */
+void recorder_meter(struct recorder *r, enum meter_kind kind, const struct meter *change);
+/* For the supervisor of a dead role: whatever ran is billed up to `now`, when it died. */
+void recorder_bill_running(struct recorder *r, nsec_t now);
 
 /* Adds to a flow count; see flowcount_add(). NULL: does nothing. */
 void recorder_flow(struct recorder *r, uint32_t kind, enum flow_fate fate, uint64_t n);

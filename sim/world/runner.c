@@ -52,8 +52,8 @@ static void pool_count(struct runner *r, nsec_t now, bool all)
     struct sandbox_stats stats = sandbox_pool_collect(r->sandboxes, now, all);
     struct recorder *rec = runner_recorder(r);
 
-    if (stats.billed_ns) recorder_count(rec, COUNTER_SANDBOX_NS, stats.billed_ns);
-    if (stats.idle_ns) recorder_count(rec, COUNTER_SANDBOX_IDLE_NS, stats.idle_ns);
+    recorder_meter(rec, METER_SANDBOX, &stats.billed);
+    recorder_meter(rec, METER_SANDBOX_IDLE, &stats.idle);
     if (stats.starts) recorder_count(rec, COUNTER_SANDBOX_STARTS, stats.starts);
     if (stats.warm_hits) recorder_count(rec, COUNTER_SANDBOX_WARM_HITS, stats.warm_hits);
     if (stats.snapshots) recorder_count(rec, COUNTER_SANDBOX_SNAPSHOTS, stats.snapshots);

@@ -218,14 +218,20 @@ for (const [what, set, logs] of [
   ['within the process of both', {}, []],
   ['with its process', { '/live/runner_processes': 0 }, ['runner-0.0.flight', 'runner-0.1.flight']],
 ]) {
-  test(`a runner is killed ${what}: its leases lapse and another takes over`, (t) =>
-    both(t, [kill('runner/0', '1900ms', '1500ms')], {
-      set: { [EXECUTION]: '400ms', ...set }, logs, /* long enough for all of its sessions to be in a call */
+  test(`a runner is killed ${what}: its leases lapse and another takes over`, (t) => {
+    let billed;
+    return both(t, [kill('runner/0', '1900ms', '1500ms')], {
+      /* Long enough for all of its sessions to be in a call; and much runs that has not ended when it is killed. */
+      set: { [EXECUTION]: '400ms', '/runners/pool/prewarmed': 10, '/runners/pool/warm_start': '10ms', ...set }, logs,
       close: { result: 6 },
       check: (r) => {
         allDone(r);
         assert.ok(r.counters.work_requeued > 0 && lost(r, 'sandbox') > 0);
-      } }));
+        /* Also what ran when it was killed; a machine that is slow, live, has sandboxes for longer. */
+        billed ??= r.cost.sandbox_ns;
+        assert.ok(r.cost.sandbox_ns > 0.95 * billed, `${r.cost.sandbox_ns} of ${billed}`);
+      } });
+  });
 }
 
 test('an MCP server is killed: calls fail upstream and are made again', (t) => both(t, [kill('mcp/search')], {

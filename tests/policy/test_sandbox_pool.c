@@ -79,8 +79,8 @@ START_TEST(a_cold_start_takes_its_time)
     ck_assert_uint_eq(sandbox_pool_in_use(pool), 0);
     ck_assert_uint_eq(sandbox_pool_idle(pool), 0); /* nothing is kept: warm_max is 0 */
     struct sandbox_stats stats = sandbox_pool_collect(pool, 10 * S, true);
-    ck_assert_uint_eq(stats.billed_ns, 9 * S);
-    ck_assert_uint_eq(stats.idle_ns, 0);
+    ck_assert_uint_eq(stats.billed.ns, 9 * S);
+    ck_assert_uint_eq(stats.idle.ns, 0);
     ck_assert_uint_eq(stats.starts, 1);
     ck_assert_uint_eq(stats.warm_hits, 0);
     ck_assert_uint_eq(stats.snapshots, 0);
@@ -111,8 +111,8 @@ START_TEST(released_sandboxes_stay_warm_for_a_while)
     expect_none(30 * S);
     ck_assert_uint_eq(sandbox_pool_idle(pool), 0);
     stats = sandbox_pool_collect(pool, 30 * S, true);
-    ck_assert_uint_eq(stats.billed_ns, 17 * S);
-    ck_assert_uint_eq(stats.idle_ns, 11 * S);
+    ck_assert_uint_eq(stats.billed.ns, 17 * S);
+    ck_assert_uint_eq(stats.idle.ns, 11 * S);
     ck_assert_uint_eq(stats.starts, 1);
     ck_assert_uint_eq(stats.warm_hits, 1);
     ck_assert_uint_eq(stats.destroyed, 1); /* once, though it was used twice */
@@ -161,14 +161,14 @@ START_TEST(prewarmed_stock_is_refilled_by_cold_starts)
     expect_none(12 * S);
     ck_assert_uint_eq(sandbox_pool_idle(pool), 2);
     stats = sandbox_pool_collect(pool, 12 * S, true);
-    ck_assert_uint_eq(stats.idle_ns, 20 * S);
+    ck_assert_uint_eq(stats.idle.ns, 20 * S);
     /* Two idle for 10 s, three uses for 2 s, two refills for 2 s. */
-    ck_assert_uint_eq(stats.billed_ns, 20 * S + 6 * S + 4 * S);
+    ck_assert_uint_eq(stats.billed.ns, 20 * S + 6 * S + 4 * S);
     ck_assert_uint_eq(stats.starts, 3);
     ck_assert_uint_eq(stats.warm_hits, 2);
     stats = sandbox_pool_collect(pool, 13 * S, true);
-    ck_assert_uint_eq(stats.billed_ns, 5 * S);
-    ck_assert_uint_eq(stats.idle_ns, 2 * S);
+    ck_assert_uint_eq(stats.billed.ns, 5 * S);
+    ck_assert_uint_eq(stats.idle.ns, 2 * S);
     end();
 }
 END_TEST
@@ -194,7 +194,7 @@ START_TEST(a_sessions_sandbox_is_snapshotted_before_it_is_free)
     expect(7 * S, SANDBOX_STARTED, 2);
     expect(7 * S + 100 * MS, SANDBOX_READY, 2);
     stats = sandbox_pool_collect(pool, 7 * S + 100 * MS, true);
-    ck_assert_uint_eq(stats.billed_ns, 7 * S + 100 * MS);
+    ck_assert_uint_eq(stats.billed.ns, 7 * S + 100 * MS);
     ck_assert_uint_eq(stats.snapshots, 1);
     ck_assert_uint_eq(stats.destroyed, 0);
     /* One under way when the run ends is no snapshot; one that expires is destroyed. */
@@ -335,8 +335,43 @@ START_TEST(what_is_lost_is_not_reused)
     expect_none(20 * S);
     ck_assert_uint_eq(sandbox_pool_idle(pool), 0);
     stats = sandbox_pool_collect(pool, 20 * S, true);
-    ck_assert_uint_eq(stats.billed_ns, 4 * S);
+    ck_assert_uint_eq(stats.billed.ns, 4 * S);
     ck_assert_uint_eq(stats.destroyed, 2);
+    end();
+}
+END_TEST
+
+/* Whatever it does: what the meters say at a moment is what is billed if all of it ends then. */
+START_TEST(meters_know_what_runs)
+{
+    struct meter billed = {0}, idle = {0};
+    struct sandbox_stats stats;
+    struct sandbox_event ev;
+    uint32_t use;
+    uint64_t at_9s[2];
+
+    plan.prewarmed = 2;
+    plan.warm_max = 1;
+    plan.warm_keep_ns = 20 * S;
+    begin();
+    for (nsec_t now = 1 * S; now <= 8 * S; now += S) {
+        while (sandbox_pool_pop(pool, now, &ev)) continue;
+        ask(now, 0, (uint32_t)(now / S), &use);
+        if (now % (2 * S) == 0) sandbox_pool_release(pool, now, use);
+        stats = sandbox_pool_collect(pool, now, false);
+        meter_add(&billed, &stats.billed);
+        meter_add(&idle, &stats.idle);
+    }
+    at_9s[0] = meter_read(&billed, 9 * S);
+    at_9s[1] = meter_read(&idle, 9 * S);
+    stats = sandbox_pool_collect(pool, 9 * S, true);
+    meter_add(&billed, &stats.billed);
+    meter_add(&idle, &stats.idle);
+    ck_assert_uint_eq(billed.ns, at_9s[0]);
+    ck_assert_uint_eq(idle.ns, at_9s[1]);
+    ck_assert_uint_eq(billed.running | billed.since_ns | idle.running | idle.since_ns, 0);
+    ck_assert_uint_gt(idle.ns, 0);
+    ck_assert_uint_gt(billed.ns, idle.ns);
     end();
 }
 END_TEST
@@ -367,5 +402,5 @@ SUITE_MAIN("sandbox_pool", a_cold_start_takes_its_time, released_sandboxes_stay_
            the_one_that_waited_longest_makes_room, prewarmed_stock_is_refilled_by_cold_starts,
            a_sessions_sandbox_is_snapshotted_before_it_is_free, fifty_parallel_calls_take_fifty_sandboxes,
            the_pools_limit_queues_in_order, a_sessions_limit_lets_others_pass,
-           queues_are_bounded_and_shedding_is_at_once, uses_are_bounded, what_is_lost_is_not_reused,
-           start_times_belong_to_the_entity)
+           queues_are_bounded_and_shedding_is_at_once, uses_are_bounded, meters_know_what_runs,
+           what_is_lost_is_not_reused, start_times_belong_to_the_entity)

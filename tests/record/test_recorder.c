@@ -259,6 +259,28 @@ START_TEST(a_supervisor_reads_while_and_after)
 }
 END_TEST
 
+START_TEST(what_ran_is_billed_to_the_end)
+{
+    CLEANUP(recorder_free_p) struct recorder *r = make();
+    struct meter change = {0};
+
+    meter_begin(&change, 10, 3);
+    meter_end(&change, 10, 14, 1);
+    recorder_meter(r, METER_SANDBOX, &change);
+    ck_assert_uint_eq(recorder_counter(r, COUNTER_SANDBOX_NS), 4);
+    change = (struct meter){0};
+    meter_begin(&change, 20, 1);
+    recorder_meter(r, METER_SANDBOX, &change);
+    ck_assert_uint_eq(recorder_counter(r, COUNTER_SANDBOX_NS), 4);
+    /* Two run since 10, one since 20. */
+    recorder_bill_running(r, 100);
+    ck_assert_uint_eq(recorder_counter(r, COUNTER_SANDBOX_NS), 4 + 90 + 90 + 80);
+    recorder_bill_running(r, 200);
+    ck_assert_uint_eq(recorder_counter(r, COUNTER_SANDBOX_NS), 4 + 90 + 90 + 80);
+    ck_assert_uint_eq(recorder_counter(r, COUNTER_SANDBOX_IDLE_NS), 0);
+}
+END_TEST
+
 START_TEST(too_little_memory)
 {
     size_t size = recorder_size(&options);
@@ -282,6 +304,6 @@ int main(void)
                      TESTS(parts_are_recorded_and_merged, names_are_told_apart, off_records_nothing,
                            no_recorder_no_harm, hops_become_metrics, attaching_checks_what_it_gets,
                            a_moved_copy_is_as_good, a_fresh_mapping_is_touched_little,
-                           a_supervisor_reads_while_and_after),
+                           a_supervisor_reads_while_and_after, what_ran_is_billed_to_the_end),
                      TESTS(too_little_memory, no_such_metric));
 }
