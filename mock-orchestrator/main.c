@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "mock-orchestrator/api_server.h"
 #include "mock-orchestrator/json_text.h"
@@ -17,6 +17,7 @@
 #include "sim/base/ids.h"
 #include "sim/base/str.h"
 #include "sim/live/flight.h"
+#include "sim/live/flight_folder.h"
 #include "sim/live/tcp.h"
 #include "sim/plan/parse.h"
 #include "sim/record/recorder.h"
@@ -53,8 +54,10 @@ struct program {
     struct dialer *local;
     struct api_server *server;
     struct flight_writer *flight; /* NULL: nothing is kept */
+    int flight_lock;              /* on its folder, or -1 */
     struct event *on_term, *on_int, *stop_tick;
     int stop_ticks;
+    bool ended; /* in order */
 };
 
 /* The scenario
@@ -148,14 +151,19 @@ static int open_flight(struct program *p)
                               .seed = p->plan->seed,
                               .components = components,
                               .component_count = 1};
-    char path[4096];
+    char path[4096], why[512];
+    int r;
 
     if (!p->args->flight) return 0;
-    if (mkdir(p->args->flight, 0777) < 0 && errno != EEXIST) return -errno;
     for (uint32_t i = 0; p->plan->orchestrator.mcp_direct && i < p->plan->mcp_count && i < POOLS; i++)
         components[h.component_count++] = ADDR(ROLE_MCP, i);
     snprintf(path, sizeof path, "%s/mock-orchestrator.flight", p->args->flight);
-    return flight_create(path, &h, &p->flight);
+    r = flight_folder_claim(p->args->flight, &p->flight_lock);
+    if (r == 0) r = flight_create(path, &h, &p->flight);
+    if (r == 0) return 0;
+    flight_folder_explain(p->args->flight, r, why, sizeof why);
+    fprintf(stderr, "mock-orchestrator: %s\n", why);
+    return EXIT_BAD_INPUT;
 }
 
 static int start_driver(struct program *p)
@@ -167,9 +175,8 @@ static int start_driver(struct program *p)
                                .on_turn = on_turn,
                                .on_effects = on_effects,
                                .user = p};
-    int r = open_flight(p);
+    int r;
 
-    if (r < 0) return r;
     recorder.zeroed = false;
     if ((r = recorder_new(&recorder, &p->recorder)) < 0 || (r = driver_new(&o, &p->driver)) < 0) return r;
     if ((r = local_flow_new(p->driver, &p->local)) < 0) return r;
@@ -234,7 +241,9 @@ static void program_deinit(struct program *p)
         driver_settle(p->driver);
     }
     driver_free(p->driver);
+    if (p->flight && p->ended) flight_end(p->flight);
     flight_close(p->flight);
+    if (p->flight_lock >= 0) close(p->flight_lock);
     api_server_free(p->server);
     local_flow_free(p->local);
     recorder_free(p->recorder);
@@ -245,12 +254,32 @@ static void program_deinit(struct program *p)
     tcp_base_free(p->base, FLUSH_NS);
 }
 
+/* An environment's id stands in paths of requests as it is. */
+static int check_environments(const struct args *args)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+
+    for (size_t i = 0; i < args->environments.count; i++) {
+        const char *id = args->environments.items[i];
+
+        if (id[0] && !id[strspn(id, allowed)]) continue;
+        fprintf(stderr, "mock-orchestrator: --environment: \"%s\" is no id: letters, digits, _, - and .\n",
+                id);
+        return EXIT_BAD_INPUT;
+    }
+    if (args->environment_keys.count <= args->environments.count) return 0;
+    fprintf(stderr, "mock-orchestrator: --environment-key: given %zu times, --environment only %zu\n",
+            args->environment_keys.count, args->environments.count);
+    return EXIT_BAD_INPUT;
+}
+
 static int run(const struct args *args)
 {
-    CLEANUP(program_deinit) struct program p = {.args = args};
+    CLEANUP(program_deinit) struct program p = {.args = args, .flight_lock = -1};
     int r = load_plan(args, &p.plan);
 
     if (r != 0) return r;
+    if ((r = check_environments(args)) != 0) return r;
     if (args->environments.count > p.plan->runner_count) {
         fprintf(stderr,
                 "mock-orchestrator: --environment: given %zu times, but the scenario has %" PRIu32
@@ -258,6 +287,7 @@ static int run(const struct args *args)
                 args->environments.count, p.plan->runner_count);
         return EXIT_BAD_INPUT;
     }
+    if ((r = open_flight(&p)) != 0) return r;
     r = tcp_base_new(&p.base);
     if (r == 0) r = start_driver(&p);
     if (r < 0) {
@@ -272,7 +302,9 @@ static int run(const struct args *args)
         return EXIT_BAD_INPUT;
     }
     print_ready(&p);
-    return event_base_dispatch(p.base) < 0 ? EXIT_BROKEN : 0;
+    if (event_base_dispatch(p.base) < 0) return EXIT_BROKEN;
+    p.ended = true;
+    return 0;
 }
 
 /* Arguments

@@ -123,10 +123,6 @@ static int prepare(struct live_run *run, struct layout **layout, char failure[51
     remove_left_over(base);
     if (r == 0 && (r = make_directory(run, base)) < 0)
         snprintf(failure, 512, "%s: no folder can be made for the run: %s", base, strerror(-r));
-    if (r == 0 && run->flight && mkdir(run->flight, 0777) < 0 && errno != EEXIST) {
-        r = -errno;
-        snprintf(failure, 512, "--flight %s: %s", run->flight, strerror(-r));
-    }
     if (r == 0) r = raise_descriptors(run->plan, *layout, failure);
     if (r == 0) r = run_certs_new(run->plan, &run->certs);
     return r;

@@ -31,6 +31,14 @@ static int world_of(const struct flight_header *h, const struct plan *plan, stru
     return r;
 }
 
+/* What was there is the same; whether there was more, nobody knows. */
+static void tell_missing_end(const char *path, const struct flight_replayed *done)
+{
+    if (done->ended && !done->cut_short) return;
+    fprintf(stderr, "%s: ends early, %s: its process was killed, or the file was cut off\n", path,
+            done->cut_short ? "in the middle of a frame" : "without its end mark");
+}
+
 static int replay_log(const char *path, const struct flight_log *log)
 {
     const struct flight_header *h = flight_log_header(log);
@@ -55,11 +63,14 @@ static int replay_log(const char *path, const struct flight_log *log)
     r = recorder_new(&ro, &recorder);
     if (r == 0) r = world_of(h, plan, recorder, &world);
     if (r == 0) r = flight_replay(log, world, recorder, &done, &error);
-    if (r == 0)
+    if (r == 0) {
         printf("%s: %" PRIu64 " turns, %" PRIu64 " events, %" PRIu64 " effects: the same, to the bit\n", path,
                done.turns, done.events, done.effects);
-    else
+        fflush(stdout);
+        tell_missing_end(path, &done);
+    } else {
         fprintf(stderr, "%s\n", str_len(&error) ? str_text(&error) : strerror(-r));
+    }
     world_free(world);
     recorder_free(recorder);
     plan_free(plan);

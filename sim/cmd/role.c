@@ -291,6 +291,7 @@ static void on_exit_word(void *user)
 {
     struct role_process *r = user;
 
+    if (r->flight) flight_end(r->flight);
     event_base_loopbreak(r->base);
 }
 

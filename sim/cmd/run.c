@@ -20,6 +20,7 @@
 #include "sim/cmd/commands.h"
 #include "sim/cmd/load.h"
 #include "sim/cmd/measured.h"
+#include "sim/live/flight_folder.h"
 #include "sim/world/msg.h"
 
 enum { REPLICATES_MAX = 1000, OUT_BYTES_MAX = 1023 };
@@ -39,7 +40,7 @@ struct session {
     enum progress_mode progress;
     struct run_file file;
     VEC(struct result *) results;
-    int lock; /* on the folder of results, or -1 */
+    int lock, flight_lock; /* on the folders of results and of flight logs, or -1 */
     bool interrupted, unwritable;
     /* Of the run under way: */
     const struct plan *plan;
@@ -390,6 +391,26 @@ static void remove_earlier(const struct session *s)
     run_file_deinit(&earlier);
 }
 
+static int claim_flight(struct session *s)
+{
+    char why[512];
+    int r = s->args->flight ? flight_folder_claim(s->args->flight, &s->flight_lock) : 0;
+
+    if (r == 0) return 0;
+    flight_folder_explain(s->args->flight, r, why, sizeof why);
+    fprintf(stderr, "%s\n", why);
+    return EXIT_BAD_INPUT;
+}
+
+/* Results and flight logs may go into one folder, which this run has locked then. */
+static bool is_ours(const struct session *s)
+{
+    struct stat out, flight;
+
+    return s->flight_lock >= 0 && fstat(s->lock, &out) == 0 && fstat(s->flight_lock, &flight) == 0 &&
+           out.st_dev == flight.st_dev && out.st_ino == flight.st_ino;
+}
+
 /* The folder is tried before hours are spent on what could not be kept. */
 static int claim_out(struct session *s)
 {
@@ -398,7 +419,7 @@ static int claim_out(struct session *s)
 
     if (r == 0) {
         s->lock = open(s->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && !is_ours(s)) {
             fprintf(stderr, "--out %s: another run is writing there: wait for it, or choose another folder\n",
                     s->out);
             return EXIT_BAD_INPUT;
@@ -423,6 +444,7 @@ static int run_session(struct session *s)
         r = EXIT_BAD_INPUT;
     }
     if (r == 0) r = describe(s, names, count);
+    if (r == 0) r = claim_flight(s);
     if (r == 0) r = claim_out(s);
     if (r == 0) {
         r = run_all(s, names, count);
@@ -488,7 +510,7 @@ static int refuse_misfits(const struct run_args *a)
 int command_run(int argc, char **argv)
 {
     struct run_args args = {.clock = "live", .seed = 1, .replicates = 1};
-    struct session s = {.args = &args, .lock = -1};
+    struct session s = {.args = &args, .lock = -1, .flight_lock = -1};
     struct sigaction action = {.sa_handler = on_signal};
     struct cli_list positional;
     int r = parse(&args, argc, argv, &positional);
@@ -510,5 +532,6 @@ int command_run(int argc, char **argv)
     run_file_deinit(&s.file);
     scenario_deinit(&s.scenario);
     if (s.lock >= 0) close(s.lock);
+    if (s.flight_lock >= 0) close(s.flight_lock);
     return r;
 }

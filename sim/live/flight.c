@@ -11,9 +11,17 @@
 #include "sim/base/panic.h"
 #include "sim/base/vec.h"
 
-static const char magic[8] = {'W', 'T', 'F', 'L', 'I', 'G', 'H', 'T'};
+static const char magic[8] __attribute__((nonstring)) = FLIGHT_MAGIC;
 
-enum frame { FRAME_HEADER = 1, FRAME_TURN, FRAME_EFFECTS, FRAME_CRASHED, FRAME_ADDED, FRAME_RECOVERED };
+enum frame {
+    FRAME_HEADER = 1,
+    FRAME_TURN,
+    FRAME_EFFECTS,
+    FRAME_CRASHED,
+    FRAME_ADDED,
+    FRAME_RECOVERED,
+    FRAME_END,
+};
 /* The head has a check sum of its own, so that a wrong length is not taken for a log that was cut off. */
 enum { FRAME_HEAD = 12, FRAME_TAIL = 4, FRAME_MAX = 64 << 20 };
 
@@ -234,6 +242,13 @@ void flight_recovered(struct flight_writer *w)
     flush(w);
 }
 
+void flight_end(struct flight_writer *w)
+{
+    frame_begin(w, FRAME_END);
+    frame_end(w);
+    flush(w);
+}
+
 /* Reading
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -241,6 +256,7 @@ struct flight_log {
     char *path;
     uint8_t *bytes;
     size_t size, body_at; /* of the frames after the header */
+    bool cut_short;       /* a frame that was cut off stood at its end */
     struct flight_header header;
     addr_t *components;
     char *texts[5];
@@ -383,7 +399,8 @@ static int check_frames(struct flight_log *log, struct str *error)
         str_appendf(error, "%s: the log is empty", log->path);
         return -EBADMSG;
     }
-    log->size = at; /* a last frame that was cut off is left out */
+    log->cut_short = at < log->size;
+    log->size = at;
     return 0;
 }
 
@@ -572,10 +589,17 @@ static int replay_recovery(struct replay *p)
     return 0;
 }
 
+static int replay_end(struct replay *p)
+{
+    p->result->ended = true;
+    return 0;
+}
+
 static int replay_frame(struct replay *p, enum frame type, struct cursor *c)
 {
     addr_t self;
 
+    if (p->result->ended) return differs(p, "a frame after the end");
     switch (type) {
     case FRAME_TURN: return replay_turn(p, c);
     case FRAME_EFFECTS: return replay_effects(p, c);
@@ -584,6 +608,7 @@ static int replay_frame(struct replay *p, enum frame type, struct cursor *c)
         self = (addr_t)get(c, 4);
         return world_add(p->world, self, p->recorder, (uint32_t)get(c, 4));
     case FRAME_RECOVERED: return replay_recovery(p);
+    case FRAME_END: return replay_end(p);
     default: return differs(p, "a frame of an unknown type");
     }
 }
@@ -597,7 +622,7 @@ int flight_replay(const struct flight_log *log, struct world *world, struct reco
     struct cursor payload;
     int r = 0;
 
-    *ret = (struct flight_replayed){0};
+    *ret = (struct flight_replayed){.cut_short = log->cut_short};
     vec_init(&p.events, FRAME_MAX / EVENT_BYTES);
     while (r == 0 && frame_at(log, at, &type, &payload, &next) == 0) {
         r = replay_frame(&p, type, &payload);

@@ -5,11 +5,13 @@
  *
  * File: the 8 bytes "WTFLIGHT", then frames. Frame: type u32, length u32, payload, CRC-32C u32 over type,
  * length and payload; all little endian. Frames are appended with one write() a turn, so that a SIGKILL loses
- * at most the turn that was being written. The log of an incarnation that goes on from a journal begins with
- * that journal.
+ * at most the turn that was being written. A process that leaves in order ends its log with a mark: a log
+ * without one is of a process that was killed, or lost its end. The log of an incarnation that goes on from a
+ * journal begins with that journal.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +20,7 @@
 #include "sim/base/str.h"
 #include "sim/world/world.h"
 
+#define FLIGHT_MAGIC  "WTFLIGHT"
 #define FLIGHT_FORMAT "windtunnel.flight/1"
 
 /* What stands in a log's first frame: enough to build the same plan and world from it alone. */
@@ -40,6 +43,8 @@ int flight_create(const char *path, const struct flight_header *h, struct flight
 /* Opens a log that was read to append to it; a last frame that was cut off is removed. */
 int flight_append(const struct flight_log *log, struct flight_writer **ret);
 void flight_close(struct flight_writer *w);
+/* Appends the mark that nothing is missing: the process leaves in order. */
+void flight_end(struct flight_writer *w);
 
 /* Appends one turn's events (before they are handled). A failed write (a full disk) is remembered:
  * flight_error(). */
@@ -68,6 +73,8 @@ const struct flight_header *flight_log_header(const struct flight_log *log);
 
 struct flight_replayed {
     uint64_t turns, events, effects, turns_checked;
+    bool ended;     /* flight_end() is the last that stands in the log */
+    bool cut_short; /* its last frame was cut off */
 };
 
 /* Feeds the log to `world`, whose components are those of the header (and nothing was handled yet). Checks

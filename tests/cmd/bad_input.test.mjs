@@ -67,6 +67,8 @@ const REFUSED = [
   [['run', COLD, '--verify'], /^--verify: is for --clock virtual/],
   [['run', COLD, '--clock', 'virtual', '--flight', 'f'], /^--flight: is for --clock live/],
   [['run', COLD, '--deployment', 'all', '--flight', 'f'], /^--flight: keeps the logs of one run/],
+  [['run', COLD, '--flight', 'unit.json'], /^--flight unit\.json: Not a directory/],
+  [['run', COLD, '--flight', '/proc/1/f'], /^--flight \/proc\/1\/f: /],
   [['run', COLD, '--out', 'unit.json/below'], /^cannot make folder unit\.json\/below: Not a directory/],
   [['run', COLD, '--clock', 'virtual', '--out', 'o'.repeat(1024)], /^--out: longer than 1023 bytes$/m],
   [['report'], /^usage: windtunnel report/],

@@ -38,6 +38,9 @@ function wentWell(r, cwd) {
   }
 }
 
+// Bytes of the frame that says that nothing is missing: a head, and a check sum.
+const END_FRAME = 16;
+
 const flightLogs = (dir) => readdirSync(dir).filter((name) => name.endsWith('.flight'));
 
 // The logs alone, at another place, with nothing else of the run.
@@ -47,6 +50,9 @@ async function replay(cwd) {
   const r = await run(['replay', 'moved'], { cwd });
   went(r, 0);
   const logs = flightLogs(join(cwd, 'moved'));
+  const early = lines(r.stderr);
+  const killed = logs.filter((log) => logs.includes(log.replace(/\.(\d+)\.flight$/, (_, n) => `.${Number(n) + 1}.flight`)));
+  assert.deepEqual(early.map((line) => line.split(':')[0]), killed.map((log) => `moved/${log}`), 'only who was killed ends early');
   const told = lines(r.stdout);
   assert.equal(told.length, logs.length);
   for (const log of logs)
@@ -120,9 +126,18 @@ test('a flight log with one bit turned is named', async (t) => {
     oneLine(r.stderr, /^f\/orchestrator\.0\.flight: /);
     assert.equal(lines(r.stdout).length, flightLogs(join(cwd, 'f')).length - 1, 'the others are good');
   }
-  // As a process that was killed in the middle of a write leaves it: not an error.
-  writeFileSync(path, good.subarray(0, good.length - 3));
-  went(await run(['replay', 'f'], { cwd }), 0);
+  // As a process leaves it that was killed, at any moment: not an error, but told.
+  for (const [size, says] of [[good.length - 3, /^f\/orchestrator\.0\.flight: ends early, in the middle of a frame/],
+    [good.length - END_FRAME, /^f\/orchestrator\.0\.flight: ends early, without its end mark/]]) {
+    writeFileSync(path, good.subarray(0, size));
+    const r = await run(['replay', 'f'], { cwd });
+    went(r, 0);
+    oneLine(r.stderr, says);
+  }
+  writeFileSync(path, Buffer.concat([good, good.subarray(good.length - END_FRAME)]));
+  const r = await run(['replay', 'f'], { cwd });
+  went(r, 4);
+  oneLine(r.stderr, /a frame after the end/);
 });
 
 for (const [signal, where] of [['SIGINT', 'the supervisor'], ['SIGTERM', 'the supervisor'], ['SIGHUP', 'the supervisor'], ['SIGINT', 'the whole group']]) {
@@ -232,6 +247,28 @@ test('two runs at once do not meet', async (t) => {
   for (const { witness } of two) await witness.nothingIsLeft();
   assert.equal(new Set(two.flatMap(({ witness }) => [...witness.ips])).size, 2);
   for (const cwd of dirs) checkResult(readResult(join(cwd, 'o'), 'tunnel'));
+});
+
+test('a flight log takes the place of those before it, and of nothing else; one run at a time', async (t) => {
+  const cwd = folder(t);
+  mkdirSync(join(cwd, 'f'));
+  writeFileSync(join(cwd, 'f', 'notes.flight'), 'mine');
+  writeFileSync(join(cwd, 'f', 'runner.7.flight'), 'WTFLIGHT of an earlier run');
+  const small = { '/duration': '2s', '/load/agents/rate': '3/s', ...NEVER_MISSED };
+  const first = live(cwd, [...args('cold-start', small), '--flight', 'f']);
+  await until(() => existsSync(join(cwd, 'f', 'client.0.flight')), 'it has begun');
+  const second = await run(['run', ...args('cold-start', small).slice(0, -1), 'p', '--flight', 'f'], { cwd });
+  went(second, 2);
+  oneLine(second.stderr, /^--flight f: another run is writing there/);
+  assert.ok(!existsSync(join(cwd, 'p')), 'nothing was started');
+  wentWell(await first.watched, cwd);
+  const logs = flightLogs(join(cwd, 'f'));
+  assert.ok(logs.includes('notes.flight') && !logs.includes('runner.7.flight'), logs.join());
+  rmSync(join(cwd, 'f', 'notes.flight'));
+  went(await run(['replay', 'f'], { cwd }), 0);
+  // Both may go into one folder.
+  wentWell(await live(cwd, [...args('cold-start', small), '--flight', 'o']).watched, cwd);
+  went(await run(['replay', 'o'], { cwd }), 0);
 });
 
 test('no room for the results is told before the run', async (t) => {
