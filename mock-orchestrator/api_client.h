@@ -29,7 +29,7 @@ struct api_client_options {
     void (*address_of)(void *user, addr_t from, char *ret_address, size_t size);
     void *user;
     const char *address;
-    const char *hostname;    /* for Host and TLS; NULL: the address */
+    const char *hostname;    /* for Host and, without a port, TLS; NULL: the address */
     const char *prefix;      /* before the paths, "/base"; NULL: none */
     struct tls_context *tls; /* NULL: plain; borrowed */
     const char *api_key;     /* what clients show; may be NULL */

@@ -5,12 +5,14 @@
 #include "sim/live/layout.h"
 #include "sim/live/supervisor.h"
 
-/* What stands in the edge's certificate. */
+/* What stands in the certificates of the edge and of the control plane. */
 #define RUN_EDGE_NAME "edge.windtunnel"
+#define RUN_API_NAME  "orchestrator.windtunnel"
 
 /* Certificates of a run, made before the first process starts. */
 struct run_certs {
-    struct cert *outer_ca;     /* of the edge, and of those who may open streams at it */
+    struct cert *outer_ca;     /* of the vendor's servers, and of those who may open streams at the edge */
+    struct cert *api;          /* the control plane's server certificate */
     struct cert *edge;         /* the edge's server certificate */
     struct cert *orchestrator; /* the orchestrator's client certificate */
     struct cert *tunnel_ca;    /* registered on every tunnel */

@@ -15,6 +15,7 @@
 #include "sim/cmd/run_limits.h"
 #include "sim/live/disk.h"
 #include "sim/live/resources.h"
+#include "sim/live/tls.h"
 #include "sim/live/tunnel_connector.h"
 #include "sim/live/tunnel_dialer.h"
 #include "sim/live/tunnel_edge.h"
@@ -36,6 +37,7 @@ struct role_surfaces {
     struct mcp_server **mcp_servers; /* by ordinal; NULL: elsewhere, or down */
     struct api_server *api_server;
     struct api_client *api_client;
+    struct tls_context *api_client_tls;
     struct tunnel_edge *edge;
     struct tunnel_connector *connector;
     struct tunnel_proxy *proxy;
@@ -79,9 +81,22 @@ static int open_mcp(struct role_surfaces *s, addr_t self)
     return told(s, r, listen, NULL);
 }
 
+/* No handshake is resumed: the users of the load stand for machines that share nothing, and so each dial
+ * costs what /links says. */
+static int api_server_tls(const struct role_surfaces *s, struct tls_context **ret, char *ret_why)
+{
+    struct tls_options o = {.server = true,
+                            .cert_pem = s->run->certs.api->cert_pem,
+                            .key_pem = s->run->certs.api->key_pem,
+                            .no_resumption = true,
+                            .handshake_timeout_ns = run_limit_wait(s->run->plan)};
+
+    return tls_context_new(&o, ret, ret_why);
+}
+
 static int open_api_server(struct role_surfaces *s, addr_t self)
 {
-    char listen[LAYOUT_ADDRESS_MAX], id[ID_SIZE];
+    char listen[LAYOUT_ADDRESS_MAX], id[ID_SIZE], why[TLS_WHY_MAX] = "";
     struct api_environment environment = {.id = id, .key = RUN_ENVIRONMENT_KEY};
     struct api_server_options o = {.self = self,
                                    .listen = listen,
@@ -92,10 +107,13 @@ static int open_api_server(struct role_surfaces *s, addr_t self)
                                    .connections_max = RUN_CONNECTIONS,
                                    .request_timeout_ns = run_limit_wait(s->run->plan),
                                    .idle_timeout_ns = run_limit_wait(s->run->plan)};
+    int r = api_server_tls(s, &o.tls, why);
 
     api_environment_id(0, id);
     layout_address(s->run->layout, self, PORT_API, listen);
-    return told(s, api_server_new(s->driver, &o, &s->api_server), listen, NULL);
+    if (r == 0) r = api_server_new(s->driver, &o, &s->api_server);
+    tls_context_free(o.tls);
+    return told(s, r, listen, why);
 }
 
 static int open_tunnel_dialer(struct role_surfaces *s, addr_t self)
@@ -218,20 +236,35 @@ static void api_address(void *user, addr_t from, char *ret_address, size_t size)
     snprintf(ret_address, size, "%s", address);
 }
 
+/* The load and the runners have processes of their own: there is one link that it dials over. */
+static int api_client_tls(struct role_surfaces *s)
+{
+    enum link_id link = hosts(s, ROLE_CLIENT) ? LINK_CLIENT_ORCHESTRATOR : LINK_RUNNER_ORCHESTRATOR;
+    struct tls_options o = {.ca_pem = s->run->certs.outer_ca->cert_pem,
+                            .handshake_timeout_ns = s->run->plan->links[link].dial_timeout_ns};
+    char why[TLS_WHY_MAX] = "";
+    int r = tls_context_new(&o, &s->api_client_tls, why);
+
+    if (r < 0) str_puts(s->error, why);
+    return r;
+}
+
 static int open_api_client(struct role_surfaces *s)
 {
     char id[ID_SIZE];
     struct api_environment environment = {.id = id, .key = RUN_ENVIRONMENT_KEY};
     struct api_client_options o = {.address_of = api_address,
                                    .user = s,
-                                   .hostname = "orchestrator.windtunnel",
+                                   .hostname = RUN_API_NAME,
                                    .api_key = RUN_API_KEY,
                                    .environments = &environment,
                                    .environment_count = 1,
                                    .body_bytes_max = run_limit_answer(s->run->plan)};
-    int r;
+    int r = api_client_tls(s);
 
+    if (r < 0) return r;
     api_environment_id(0, id);
+    o.tls = s->api_client_tls;
     r = api_client_new(s->driver, &o, &s->api_client);
     if (r < 0) return r;
     driver_set_dialer(s->driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(s->api_client));
@@ -337,6 +370,7 @@ void role_surfaces_free(struct role_surfaces *s)
     free(s->mcp_servers);
     api_server_free(s->api_server);
     api_client_free(s->api_client);
+    tls_context_free(s->api_client_tls);
     tunnel_edge_free(s->edge);
     tunnel_connector_free(s->connector);
     tunnel_proxy_free(s->proxy);

@@ -28,9 +28,11 @@ static int make_proxy(const struct plan *plan, uint32_t tunnel, const struct cer
 int run_certs_new(const struct plan *plan, struct run_certs *ret)
 {
     const char *edge_names[] = {RUN_EDGE_NAME, NULL};
+    const char *api_names[] = {RUN_API_NAME, "localhost", "127.0.0.1", NULL};
     uint32_t tunnels = plan_instances(plan, ROLE_CONNECTOR) ? plan->tunnels.count : 0;
     int r = make(CERT_CA, "windtunnel outer CA", NULL, NULL, &ret->outer_ca);
 
+    if (r == 0) r = make(CERT_SERVER, "control plane", api_names, ret->outer_ca, &ret->api);
     if (r == 0) r = make(CERT_SERVER, "edge", edge_names, ret->outer_ca, &ret->edge);
     if (r == 0) r = make(CERT_CLIENT, "orchestrator", NULL, ret->outer_ca, &ret->orchestrator);
     if (r == 0) r = make(CERT_CA, "windtunnel tunnel CA", NULL, NULL, &ret->tunnel_ca);
@@ -47,6 +49,7 @@ void run_certs_deinit(struct run_certs *c)
     cert_free(c->tunnel_ca);
     cert_free(c->orchestrator);
     cert_free(c->edge);
+    cert_free(c->api);
     cert_free(c->outer_ca);
     *c = (struct run_certs){0};
 }

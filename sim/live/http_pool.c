@@ -1,6 +1,7 @@
 #include "sim/live/http_pool.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -81,8 +82,18 @@ const char *http_pool_host(const struct http_pool *p)
     return p->hostname;
 }
 
+/* Of "host:port", "[::1]:port" or "host": the host, as a certificate has it. */
+static void tls_name(const char *hostname, char ret_name[TLS_NAME_MAX])
+{
+    if (*hostname == '[')
+        snprintf(ret_name, TLS_NAME_MAX, "%.*s", (int)strcspn(hostname + 1, "]"), hostname + 1);
+    else
+        snprintf(ret_name, TLS_NAME_MAX, "%.*s", (int)strcspn(hostname, ":"), hostname);
+}
+
 static int dial(struct http_pool *p, struct stream **ret)
 {
+    char name[TLS_NAME_MAX];
     struct tcp_options tcp = {.connect_timeout_ns = p->opts.connect_timeout_ns};
     struct stream *plain;
     int r = tcp_dial(p->base, p->address, &tcp, &plain);
@@ -92,7 +103,8 @@ static int dial(struct http_pool *p, struct stream **ret)
         *ret = plain;
         return 0;
     }
-    r = tls_wrap_client(p->base, plain, p->opts.tls, p->hostname, ret);
+    tls_name(p->hostname, name);
+    r = tls_wrap_client(p->base, plain, p->opts.tls, name, ret);
     if (r < 0) stream_free(plain, true);
     return r;
 }

@@ -16,7 +16,7 @@ struct tls_context;
 
 struct http_pool_options {
     const char *address;       /* numeric "ip:port" */
-    const char *hostname;      /* for TLS and Host; NULL: the address */
+    const char *hostname;      /* for Host and, without a port, TLS; NULL: the address */
     struct tls_context *tls;   /* NULL: plain; borrowed, must outlive the pool */
     nsec_t connect_timeout_ns; /* 0: 10 s */
     nsec_t idle_ns;            /* an idle connection is used again up to this age; 0: never */

@@ -413,8 +413,8 @@ LINK_OPTIONS(tls_upgrade_link, "3", dial_cpu_tls_table);
     }
 
 static const struct option link_options[] = {
-    LINK("client-orchestrator", LINK_CLIENT_ORCHESTRATOR, plain_link_table, "the load to the control plane"),
-    LINK("runner-orchestrator", LINK_RUNNER_ORCHESTRATOR, plain_link_table, "workers to the control plane"),
+    LINK("client-orchestrator", LINK_CLIENT_ORCHESTRATOR, tls_link_table, "the load to the control plane"),
+    LINK("runner-orchestrator", LINK_RUNNER_ORCHESTRATOR, tls_link_table, "workers to the control plane"),
     LINK("orchestrator-edge", LINK_ORCHESTRATOR_EDGE, tls_upgrade_link_table, "MCP calls into the tunnel"),
     LINK("connector-edge", LINK_CONNECTOR_EDGE, tls_link_table, "tunnel connections, dialed from inside"),
     LINK("connector-proxy", LINK_CONNECTOR_PROXY, upgrade_link_table, "within a gateway"),

@@ -1,13 +1,15 @@
 /*
  * Clients and runners work a scenario through against the orchestrator, every message over HTTP on loopback:
  * the same world as in virtual time, in one process, with api_client at one end of the wire and api_server at
- * the other.
+ * the other, plain or over TLS.
  */
 #include "mock-orchestrator/api_client.h"
 #include "mock-orchestrator/api_server.h"
 #include "mock-orchestrator/local_flow.h"
+#include "sim/live/certs.h"
 #include "sim/live/disk.h"
 #include "sim/live/tcp.h"
+#include "sim/live/tls.h"
 #include "sim/plan/parse.h"
 #include "sim/record/recorder.h"
 #include "sim/world/limits.h"
@@ -47,6 +49,7 @@ static struct api_server *server;
 static struct api_client *client;
 static struct dialer *local;
 static struct disk *disk;
+static struct tls_context *server_tls, *client_tls; /* NULL: plain */
 static char directory[] = "/tmp/windtunnel-test-XXXXXX";
 static bool done;
 static uint64_t body_bytes_max; /* the server's; 0: its own default */
@@ -78,12 +81,13 @@ static void start(const char *more)
     struct driver_options options;
     struct api_server_options server_options = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
                                                 .listen = "127.0.0.1:0",
+                                                .tls = server_tls,
                                                 .api_key = "key-0",
                                                 .environments = environments,
                                                 .environment_count = 2,
                                                 .body_bytes_max = body_bytes_max};
     struct api_client_options client_options = {
-        .api_key = "key-0", .environments = environments, .environment_count = 2};
+        .tls = client_tls, .api_key = "key-0", .environments = environments, .environment_count = 2};
     char address[TCP_ADDRESS_MAX];
 
     ck_assert_int_eq(tcp_base_new(&base), 0);
@@ -118,6 +122,8 @@ static void stop(void)
     driver_free(driver);
     api_server_free(server);
     api_client_free(client);
+    tls_context_free(server_tls);
+    tls_context_free(client_tls);
     local_flow_free(local);
     disk_free(disk);
     rmdir(directory);
@@ -161,6 +167,62 @@ START_TEST(a_scenario_over_http)
     ck_assert_uint_eq(flows(M_EVENTS_SEND, FLOW_EMITTED), flows(M_EVENTS_SEND, FLOW_DECODED));
     ck_assert_uint_eq(flows(M_WORK_ACK, FLOW_EMITTED), flows(M_WORK_ACK, FLOW_DECODED));
     ck_assert_uint_ge(flows(M_EVENT, FLOW_EMITTED), flows(M_EVENT, FLOW_DECODED));
+    stop();
+}
+END_TEST
+
+static struct cert *make_cert(enum cert_kind kind, const struct cert *issuer)
+{
+    const char *names[] = {"127.0.0.1", NULL};
+    struct cert_options o = {
+        .kind = kind, .common_name = "test", .names = kind == CERT_SERVER ? names : NULL};
+    struct cert *made = NULL;
+
+    ck_assert_int_eq(cert_new(&o, issuer, &made), 0);
+    return made;
+}
+
+/* A server whose certificate is of one CA, and clients that trust this one, or another. */
+static void use_tls(bool trusted)
+{
+    struct cert *ca = make_cert(CERT_CA, NULL), *other = make_cert(CERT_CA, NULL),
+                *own = make_cert(CERT_SERVER, ca);
+    struct tls_options s = {.server = true, .cert_pem = own->cert_pem, .key_pem = own->key_pem};
+    struct tls_options c = {.ca_pem = (trusted ? ca : other)->cert_pem};
+
+    ck_assert_int_eq(tls_context_new(&s, &server_tls, NULL), 0);
+    ck_assert_int_eq(tls_context_new(&c, &client_tls, NULL), 0);
+    cert_free(own);
+    cert_free(other);
+    cert_free(ca);
+}
+
+/* The same over TLS, nothing lost on the way: its ends are cut, closed and half closed as those of TCP. */
+START_TEST(a_scenario_over_tls)
+{
+    use_tls(true);
+    start("");
+    API_RUN_UNTIL(base, done);
+    ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 10);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 0);
+    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HTTP_4XX), 0);
+    ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_EMITTED), flows(M_SESSION_CREATE, FLOW_DECODED));
+    ck_assert_uint_eq(flows(M_WORK_ACK, FLOW_EMITTED), flows(M_WORK_ACK, FLOW_DECODED));
+    stop();
+}
+END_TEST
+
+/* Not a request is sent to a server that cannot prove who it is. */
+START_TEST(an_unknown_server)
+{
+    use_tls(false);
+    start("");
+    api_test_run_ms(base, 1500);
+    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 2 * 10);
+    ck_assert_uint_gt(flows(M_SESSION_CREATE, FLOW_EMITTED), 0);
+    ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_DECODED), 0);
+    ck_assert_uint_eq(flows(M_WORK_POLL, FLOW_DECODED), 0);
     stop();
 }
 END_TEST
@@ -210,6 +272,8 @@ END_TEST
 static void add_tests(TCase *tc)
 {
     tcase_add_test(tc, a_scenario_over_http);
+    tcase_add_test(tc, a_scenario_over_tls);
+    tcase_add_test(tc, an_unknown_server);
     tcase_add_test(tc, refusals);
     tcase_add_test(tc, nobody_listens);
     tcase_add_test(tc, refused_by_the_server);

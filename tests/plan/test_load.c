@@ -118,9 +118,9 @@ END_TEST
 
 START_TEST(test_defaults_of_links)
 {
-    static const uint32_t round_trips[LINK_COUNT] = {1, 1, 3, 2, 2, 1, 1};
-    static const nsec_t client_us[LINK_COUNT] = {30, 30, 410, 410, 30, 30, 30};
-    static const nsec_t server_us[LINK_COUNT] = {30, 30, 190, 190, 30, 30, 30};
+    static const uint32_t round_trips[LINK_COUNT] = {2, 2, 3, 2, 2, 1, 1};
+    static const nsec_t client_us[LINK_COUNT] = {410, 410, 410, 410, 30, 30, 30};
+    static const nsec_t server_us[LINK_COUNT] = {190, 190, 190, 190, 30, 30, 30};
     CLEANUP(plan_free_p) struct plan *p = load_small("y", NULL, 0);
 
     for (int i = 0; i < LINK_COUNT; i++) {
