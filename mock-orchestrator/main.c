@@ -13,12 +13,15 @@
 #include "mock-orchestrator/json_text.h"
 #include "mock-orchestrator/local_flow.h"
 #include "sim/base/build_id.h"
+#include "sim/base/cleanup.h"
 #include "sim/base/cli.h"
 #include "sim/base/ids.h"
 #include "sim/base/str.h"
+#include "sim/live/certs.h"
 #include "sim/live/flight.h"
 #include "sim/live/flight_folder.h"
 #include "sim/live/tcp.h"
+#include "sim/live/tls.h"
 #include "sim/plan/parse.h"
 #include "sim/record/recorder.h"
 #include "sim/world/limits.h"
@@ -40,7 +43,7 @@ enum {
 #define FLUSH_NS (200 * NSEC_PER_MS)
 
 struct args {
-    const char *listen, *api_key, *script, *deployment, *flight;
+    const char *listen, *api_key, *script, *deployment, *flight, *tls_cert, *tls_key;
     struct cli_list environments, environment_keys;
     uint64_t seed;
 };
@@ -52,6 +55,7 @@ struct program {
     struct recorder *recorder;
     struct driver *driver;
     struct dialer *local;
+    struct tls_context *tls; /* NULL: plain */
     struct api_server *server;
     struct flight_writer *flight; /* NULL: nothing is kept */
     int flight_lock;              /* on its folder, or -1 */
@@ -189,12 +193,35 @@ static int start_driver(struct program *p)
     return r;
 }
 
+static int refuse_file(const char *option, const char *path, const char *why)
+{
+    fprintf(stderr, "mock-orchestrator: %s %s: %s\n", option, path, why);
+    return EXIT_BAD_INPUT;
+}
+
+static int start_tls(struct program *p)
+{
+    const struct args *a = p->args;
+    CLEANUP(cleanup_free_p) char *cert = NULL, *key = NULL;
+    struct tls_options o = {.server = true};
+    char why[TLS_WHY_MAX];
+    int r;
+
+    if (!a->tls_cert) return 0;
+    if ((r = certs_read(a->tls_cert, &cert)) < 0) return refuse_file("--tls-cert", a->tls_cert, strerror(-r));
+    if ((r = certs_read(a->tls_key, &key)) < 0) return refuse_file("--tls-key", a->tls_key, strerror(-r));
+    o.cert_pem = cert;
+    o.key_pem = key;
+    return tls_context_new(&o, &p->tls, why) < 0 ? refuse_file("--tls-cert", a->tls_cert, why) : 0;
+}
+
 static int start_server(struct program *p)
 {
     const struct args *args = p->args;
     struct api_environment environments[CLI_LIST_MAX];
     struct api_server_options o = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
                                    .listen = args->listen,
+                                   .tls = p->tls,
                                    .api_key = args->api_key,
                                    .environments = environments,
                                    .environment_count = args->environments.count,
@@ -225,7 +252,8 @@ static int watch_signals(struct program *p)
 static void print_ready(const struct program *p)
 {
     const char *listen = p->args->listen, *colon = strrchr(listen, ':');
-    json_t *url = json_sprintf("http://%.*s:%d", (int)(colon - listen), listen, api_server_port(p->server));
+    json_t *url = json_sprintf("%s://%.*s:%d", p->tls ? "https" : "http", (int)(colon - listen), listen,
+                               api_server_port(p->server));
     json_t *ready = json_pack("{s:o,s:s}", "listening", url, "environment", p->args->environments.items[0]);
 
     json_dumpf(ready, stdout, JSON_COMPACT);
@@ -245,6 +273,7 @@ static void program_deinit(struct program *p)
     flight_close(p->flight);
     if (p->flight_lock >= 0) close(p->flight_lock);
     api_server_free(p->server);
+    tls_context_free(p->tls);
     local_flow_free(p->local);
     recorder_free(p->recorder);
     if (p->on_term) event_free(p->on_term);
@@ -287,6 +316,7 @@ static int run(const struct args *args)
                 args->environments.count, p.plan->runner_count);
         return EXIT_BAD_INPUT;
     }
+    if ((r = start_tls(&p)) != 0) return r;
     if ((r = open_flight(&p)) != 0) return r;
     r = tcp_base_new(&p.base);
     if (r == 0) r = start_driver(&p);
@@ -324,6 +354,9 @@ static int read_args(int argc, char **argv, struct args *args)
          &args->environment_keys, 0},
         {"--script", "FILE", "a scenario whose scripts the agents follow; an agent's name chooses", CLI_TEXT,
          &args->script, 0},
+        {"--tls-cert", "FILE", "serve https with this certificate, PEM, the chain after it", CLI_TEXT,
+         &args->tls_cert, 0},
+        {"--tls-key", "FILE", "and its key, PEM", CLI_TEXT, &args->tls_key, 0},
         {"--flight", "DIR", "keep every event there, for windtunnel replay", CLI_TEXT, &args->flight, 0},
         {"--deployment", "NAME", "which deployment of that scenario [the first]", CLI_TEXT, &args->deployment,
          0},
@@ -360,6 +393,10 @@ int main(int argc, char **argv)
     if (args.seed == UINT64_MAX && getrandom(&args.seed, sizeof args.seed, 0) != sizeof args.seed)
         return EXIT_BROKEN;
     args.seed &= INT64_MAX;
+    if (!args.tls_cert != !args.tls_key) {
+        fprintf(stderr, "mock-orchestrator: --tls-cert and --tls-key are given together\n");
+        return EXIT_BAD_INPUT;
+    }
     if (!strrchr(args.listen, ':')) {
         fprintf(stderr, "--listen: \"%s\" is not IP:PORT\n", args.listen);
         return EXIT_BAD_INPUT;

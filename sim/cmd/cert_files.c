@@ -8,28 +8,10 @@
 
 #include "sim/cmd/commands.h"
 
-enum { PEM_BYTES_MAX = 64 * 1024 };
-
 static int refuse(const char *path, int error)
 {
     fprintf(stderr, "%s: %s\n", path, strerror(-error));
     return EXIT_BAD_INPUT;
-}
-
-static int read_text(const char *path, char **ret)
-{
-    FILE *f = fopen(path, "re");
-    char *text;
-    size_t n;
-
-    if (!f) return -errno;
-    text = malloc(PEM_BYTES_MAX + 1);
-    n = text ? fread(text, 1, PEM_BYTES_MAX, f) : 0;
-    fclose(f);
-    if (!text) return -ENOMEM;
-    text[n] = '\0';
-    *ret = text;
-    return 0;
 }
 
 /* `<directory>/<name>.pem` and `.key`; a missing key is none. */
@@ -39,14 +21,14 @@ static int read_cert(const char *directory, const char *name, struct cert *ret)
     int r;
 
     snprintf(path, sizeof path, "%s/%s.pem", directory, name);
-    r = read_text(path, &ret->cert_pem);
+    r = certs_read(path, &ret->cert_pem);
     if (r == -ENOENT) {
         fprintf(stderr, "%s: is not there; windtunnel edge --certs %s makes it\n", path, directory);
         return EXIT_BAD_INPUT;
     }
     if (r < 0) return refuse(path, r);
     snprintf(path, sizeof path, "%s/%s.key", directory, name);
-    r = read_text(path, &ret->key_pem);
+    r = certs_read(path, &ret->key_pem);
     return r < 0 && r != -ENOENT ? refuse(path, r) : 0;
 }
 
@@ -65,6 +47,7 @@ static int save_all(const char *directory, const struct run_certs *c)
 {
     int r = save_cert(directory, "outer-ca", c->outer_ca);
 
+    if (r == 0) r = save_cert(directory, "orchestrator", c->api);
     if (r == 0) r = save_cert(directory, "edge", c->edge);
     if (r == 0) r = save_cert(directory, "client", c->orchestrator);
     if (r == 0) r = save_cert(directory, "tunnel-ca", c->tunnel_ca);

@@ -1,11 +1,12 @@
-/* The certificates of roles that run alone, as files in one folder: what the edge makes, its gateways read.
- */
+/* The certificates of roles that run alone, as files in one folder: what the edge makes, its gateways read,
+ * and a control plane may be given. */
 #pragma once
 
 #include "sim/cmd/role.h"
 
-/* Reads the folder, or makes all (and the folder) when it has none: outer-ca.pem, edge.pem, client.pem,
- * tunnel-ca.pem, proxy-<k>.pem, each with its key in *.key. 0, or an exit code after one clear line. */
+/* Reads the folder, or makes all (and the folder) when it has none: outer-ca.pem, orchestrator.pem, edge.pem,
+ * client.pem, tunnel-ca.pem, proxy-<k>.pem, each with its key in *.key. 0, or an exit code after one clear
+ * line. */
 int cert_files_make(const struct plan *plan, const char *directory, struct run_certs *ret);
 
 /* Reads what the gateway of one tunnel needs: outer_ca and proxies[tunnel]. 0, or an exit code after one

@@ -5,14 +5,17 @@
 #include <unistd.h>
 
 #include "mock-orchestrator/api_client.h"
+#include "sim/base/cleanup.h"
 #include "sim/base/cli.h"
 #include "sim/cmd/alone.h"
 #include "sim/cmd/commands.h"
+#include "sim/live/certs.h"
 #include "sim/live/disk.h"
+#include "sim/live/tls.h"
 #include "sim/record/recorder.h"
 
 struct runner_args {
-    const char *orchestrator, *environment, *key, *cold_start;
+    const char *orchestrator, *environment, *key, *cold_start, *ca;
     uint64_t workers;
 };
 
@@ -20,6 +23,7 @@ struct runner_command {
     const struct runner_args *args;
     struct alone alone;
     struct api_client *client;
+    struct tls_context *tls; /* NULL: plain */
     struct disk *disk;
     char files[64];
 };
@@ -37,19 +41,46 @@ static void document_of(const struct runner_args *a, struct str *out)
     str_puts(out, "}}}");
 }
 
+/* Where the URL has its "<ip>:<port>"; NULL: it is none of this scheme. */
+static const char *after(const char *url, const char *scheme)
+{
+    return strncmp(url, scheme, strlen(scheme)) == 0 ? url + strlen(scheme) : NULL;
+}
+
+static int open_tls(struct runner_command *c)
+{
+    nsec_t limit = c->alone.plan->links[LINK_RUNNER_ORCHESTRATOR].dial_timeout_ns;
+    CLEANUP(cleanup_free_p) char *ca = NULL;
+    char why[TLS_WHY_MAX + 16] = "--ca: ";
+    size_t said = strlen(why);
+    int r = c->args->ca ? certs_read(c->args->ca, &ca) : 0;
+
+    if (r < 0) {
+        snprintf(why + said, sizeof why - said, "%s", strerror(-r));
+        return alone_refuse("runner", why, r);
+    }
+    r = tls_context_new(&(struct tls_options){.ca_pem = ca, .system_cas = !ca, .handshake_timeout_ns = limit},
+                        &c->tls, why + said);
+    return r < 0 ? alone_refuse("runner", why, r) : 0;
+}
+
 static int open_client(struct runner_command *c)
 {
-    static const char scheme[] = "http://";
+    const char *plain = after(c->args->orchestrator, "http://"),
+               *secret = after(c->args->orchestrator, "https://");
     struct api_environment environment = {.id = c->args->environment, .key = c->args->key};
     struct api_client_options o = {.environments = &environment, .environment_count = 1};
     char address[64];
     int r;
 
-    if (strncmp(c->args->orchestrator, scheme, strlen(scheme)) != 0)
-        return alone_refuse("runner", "--orchestrator must be http://<ip>:<port>", 0);
-    snprintf(address, sizeof address, "%s", c->args->orchestrator + strlen(scheme));
+    if (!plain && !secret)
+        return alone_refuse("runner", "--orchestrator must be http://<ip>:<port> or https://<ip>:<port>", 0);
+    if (c->args->ca && !secret) return alone_refuse("runner", "--ca is for an orchestrator of https://", 0);
+    if (secret && (r = open_tls(c)) != 0) return r;
+    snprintf(address, sizeof address, "%s", plain ? plain : secret);
     address[strcspn(address, "/")] = '\0';
     o.address = address;
+    o.tls = c->tls;
     r = api_client_new(c->alone.driver, &o, &c->client);
     if (r < 0) return alone_refuse("runner", NULL, r);
     driver_set_dialer(c->alone.driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(c->client));
@@ -99,6 +130,7 @@ static int run(struct runner_command *c)
     }
     alone_stop(&c->alone);
     api_client_free(c->client);
+    tls_context_free(c->tls);
     disk_free(c->disk);
     if (c->files[0]) rmdir(c->files);
     alone_deinit(&c->alone);
@@ -111,8 +143,9 @@ int command_runner(int argc, char **argv)
 {
     struct runner_args a = {.workers = 1, .cold_start = "1s"};
     const struct cli_option options[] = {
-        {"--orchestrator", "URL", "the control plane: http://<ip>:<port> (needed)", CLI_TEXT, &a.orchestrator,
-         0},
+        {"--orchestrator", "URL", "the control plane: http://<ip>:<port> or https://<ip>:<port> (needed)",
+         CLI_TEXT, &a.orchestrator, 0},
+        {"--ca", "FILE", "who signed its certificate, PEM (default: the system's CAs)", CLI_TEXT, &a.ca, 0},
         {"--environment", "ID", "the environment to serve (needed)", CLI_TEXT, &a.environment, 0},
         {"--environment-key", "KEY", "its key (needed)", CLI_TEXT, &a.key, 0},
         {"--workers", "N", "sessions served at once (default 1)", CLI_NUMBER, &a.workers, 10000, 1},

@@ -25,6 +25,7 @@ enum {
     RSA_BITS_MIN = 2048,
     EC_BITS_MIN = 256,
     HASH_BITS_MIN = 256,
+    FILE_BYTES_MAX = 64 * 1024,
 };
 
 /* --- making --- */
@@ -238,6 +239,31 @@ int cert_save(const struct cert *c, const char *cert_path, const char *key_path)
 
     if (r >= 0 && key_path) r = save(key_path, c->key_pem, 0600);
     return r;
+}
+
+int certs_read(const char *path, char **ret_pem)
+{
+    FILE *f = fopen(path, "re");
+    char *text;
+    size_t n;
+    int r = 0;
+
+    if (!f) return -errno;
+    text = malloc(FILE_BYTES_MAX + 1);
+    errno = 0;
+    n = text ? fread(text, 1, FILE_BYTES_MAX, f) : 0;
+    if (!text)
+        r = -ENOMEM;
+    else if (ferror(f))
+        r = errno ? -errno : -EIO;
+    fclose(f);
+    if (r < 0) {
+        free(text);
+        return r;
+    }
+    text[n] = '\0';
+    *ret_pem = text;
+    return 0;
 }
 
 /* --- checking --- */

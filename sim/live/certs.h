@@ -43,6 +43,9 @@ void cert_free(struct cert *c);
  * Negative errno. */
 int cert_save(const struct cert *c, const char *cert_path, const char *key_path);
 
+/* Reads a file of PEM text, at most 64 KiB of it; `ret_pem` is the caller's. Negative errno. */
+int certs_read(const char *path, char **ret_pem);
+
 /* Whether a tunnel would take this as its CA: exactly one PEM certificate of at most 8 kB, CA:TRUE critical,
  * subject key identifier, keyCertSign, valid now, RSA >= 2048 or ECDSA >= P-256, SHA-256 or better. 0, or
  * -EINVAL with the first broken rule as one line in `ret_why` (may be NULL). */

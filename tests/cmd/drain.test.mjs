@@ -4,14 +4,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { describe, test } from 'node:test';
 
-import { folder, sleep, start, went } from './support.mjs';
-
-// The first line that a role prints.
-async function ready(role) {
-  let text = '';
-  while (!text.includes('\n')) text += (await once(role.child.stdout, 'data'))[0].toString();
-  return JSON.parse(text.split('\n')[0]);
-}
+import { folder, ready, sleep, start, went } from './support.mjs';
 
 // A server whose answer to /slow comes after 1 s, and to /never does not come.
 async function upstream(t) {

@@ -1,6 +1,7 @@
 // The built program from outside: started, watched, stopped. WINDTUNNEL is its path.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +61,13 @@ export function start(args, { cwd, env = {}, patience = 60_000, program: path = 
     });
   });
   return { child, pid: child.pid, ended };
+}
+
+// The first line that a role prints.
+export async function ready(role) {
+  let text = '';
+  while (!text.includes('\n')) text += (await once(role.child.stdout, 'data'))[0].toString();
+  return JSON.parse(text.split('\n')[0]);
 }
 
 export const run = (args, options) => start(args, options).ended;
@@ -206,7 +214,8 @@ const socketsOf = (pid) => {
 const LISTENING = '0A';
 const listeners = () => lines(readFileSync('/proc/net/tcp', 'utf8')).slice(1).map((line) => line.trim().split(/\s+/))
   .filter((f) => f[3] === LISTENING)
-  .map((f) => ({ inode: f[9], ip: f[1].slice(0, 8).match(/../g).reverse().map((h) => parseInt(h, 16)).join('.') }));
+  .map((f) => ({ inode: f[9], port: parseInt(f[1].slice(9), 16),
+    ip: f[1].slice(0, 8).match(/../g).reverse().map((h) => parseInt(h, 16)).join('.') }));
 
 // Looks at a live run while it lasts, and knows afterwards what of it may not be left.
 export class Witness {
@@ -225,6 +234,12 @@ export class Witness {
       const inodes = new Set(socketsOf(p.pid));
       for (const l of listeners()) if (inodes.has(l.inode)) this.ips.add(l.ip);
     }
+  }
+
+  // Where processes of this name listen now.
+  listenersOf(name) {
+    const inodes = new Set(this.running().filter((p) => p.name === name).flatMap((p) => socketsOf(p.pid)));
+    return listeners().filter((l) => inodes.has(l.inode));
   }
 
   // How long its processes waited for a CPU, for each unit of time that they had one. 1 or less where they are alone.
