@@ -22,6 +22,77 @@ int alone_refuse(const char *command, const char *why, int error)
     return EXIT_BAD_INPUT;
 }
 
+bool alone_is_address(const char *option, const char *address, bool dialed)
+{
+    if (tcp_is_address(address, dialed)) return true;
+    fprintf(stderr, "%s: \"%s\" is not a numeric address with a port, such as 127.0.0.1:%s\n", option,
+            address, dialed ? "7844" : "0");
+    return false;
+}
+
+/* The link to the peer
+ * ---------------------------------------------------------------------------------------------- */
+
+static const char *reason_of(const struct msg *m, char buffer[64])
+{
+    if (m->type == MSG_OPEN) {
+        snprintf(buffer, 64, "%s (status %u)",
+                 m->a == 401 || m->a == 403 ? "the key is not accepted"
+                 : m->a == 404              ? "not known there"
+                                            : "refused",
+                 (unsigned)m->a);
+        return buffer;
+    }
+    switch ((enum reset_cause)m->a) {
+    case RESET_REFUSED: return "nobody listens there";
+    case RESET_UNREACHABLE: return "no connection came up in time, or its TLS failed";
+    case RESET_PROTOCOL: return "what it answers is not understood";
+    default: return "the connection was cut before it was up";
+    }
+}
+
+/* Refusals of single requests are daily business once the link is up: an item that somebody else has stopped,
+ * a stream that is cut. */
+static bool is_refusal(const struct alone *a, const struct msg *m)
+{
+    if (m->type == MSG_RESET)
+        return m->a == RESET_REFUSED || m->a == RESET_UNREACHABLE || a->link != ALONE_UP;
+    return m->kind == M_ERROR && (a->link != ALONE_UP || m->a == 401 || m->a == 403);
+}
+
+static void hear(struct alone *a, const struct msg *m)
+{
+    char buffer[64];
+
+    if (is_refusal(a, m)) {
+        if (a->link != ALONE_REFUSED)
+            fprintf(stderr, "%s: %s: %s; tries again\n", a->peer.command, a->peer.address,
+                    reason_of(m, buffer));
+        a->link = ALONE_REFUSED;
+    } else if (m->type == MSG_OPEN && m->kind != M_ERROR) {
+        if (a->link == ALONE_REFUSED) fprintf(stderr, "%s: %s: up\n", a->peer.command, a->peer.address);
+        a->link = ALONE_UP;
+        if (!a->connected) puts("{\"connected\":true}");
+        fflush(stdout);
+        a->connected = true;
+    }
+}
+
+/* What comes from the peer on flows that this role has opened. */
+static void on_turn(void *user, nsec_t now, const struct event *events, size_t count)
+{
+    struct alone *a = user;
+    const struct world *world = driver_world(a->driver);
+
+    for (size_t i = 0; a->peer.address && i < count; i++) {
+        struct flow_view flow;
+
+        if (events[i].type != EVENT_MSG || !world_flow_alive(world, events[i].flow)) continue;
+        flow = world_flow(world, events[i].flow);
+        if (flow.opened && ADDR_ROLE(flow.peer) == a->peer.role) hear(a, &events[i].msg);
+    }
+}
+
 /* "built-in:1:9: /pointer: what" becomes "--option: what". */
 static void tell(const char *error, const struct alone_source *sources)
 {
@@ -38,7 +109,7 @@ static void tell(const char *error, const struct alone_source *sources)
 int alone_new(struct alone *a, const char *document, const struct alone_source *sources)
 {
     struct plan_load_options o = {.path = "built-in", .text = document};
-    struct driver_options d = {.flows_max = FLOWS_MAX};
+    struct driver_options d = {.flows_max = FLOWS_MAX, .on_turn = on_turn, .user = a};
     struct recorder_options r;
     struct plan_error error;
 
@@ -65,25 +136,6 @@ int alone_add(struct alone *a, addr_t self)
 static void on_signal(evutil_socket_t signo, short what, void *arg)
 {
     event_base_loopbreak(arg);
-}
-
-static void on_watch(evutil_socket_t fd, short what, void *arg)
-{
-    struct alone *a = arg;
-
-    if (!a->connected(a)) return;
-    event_del(a->watch);
-    puts("{\"connected\":true}");
-    fflush(stdout);
-}
-
-static void watch(struct alone *a, bool (*connected)(const struct alone *a))
-{
-    static const struct timeval each = {.tv_usec = 20000};
-
-    a->connected = connected;
-    a->watch = event_new(a->base, -1, EV_PERSIST, on_watch, a);
-    if (a->watch) event_add(a->watch, &each);
 }
 
 static struct timeval timeval_of(nsec_t ns)
@@ -116,8 +168,7 @@ static void drain(struct alone *a, nsec_t grace_ns)
     event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
 }
 
-void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const struct alone *a),
-               nsec_t grace_ns)
+void alone_run(struct alone *a, const struct str *ready, nsec_t grace_ns)
 {
     a->signals[0] = evsignal_new(a->base, SIGTERM, on_signal, a->base);
     a->signals[1] = evsignal_new(a->base, SIGINT, on_signal, a->base);
@@ -125,7 +176,6 @@ void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const
         if (a->signals[i]) evsignal_add(a->signals[i], NULL);
     puts(str_text(ready));
     fflush(stdout);
-    if (connected) watch(a, connected);
     event_base_loop(a->base, EVLOOP_NO_EXIT_ON_EMPTY);
     drain(a, grace_ns);
 }
@@ -141,7 +191,6 @@ void alone_deinit(struct alone *a)
     alone_stop(a);
     for (int i = 0; i < 2; i++)
         if (a->signals[i]) event_free(a->signals[i]);
-    if (a->watch) event_free(a->watch);
     tcp_base_free(a->base, FLUSH_NS);
     recorder_free(a->recorder);
     plan_free(a->plan);

@@ -7,14 +7,23 @@
 #include "sim/base/str.h"
 #include "sim/live/driver.h"
 
+/* Whom a role dials, for what it says of it. */
+struct alone_peer {
+    const char *command, *address;
+    enum role role;
+};
+
+enum alone_link { ALONE_UNTRIED, ALONE_UP, ALONE_REFUSED };
+
 struct alone {
     struct event_base *base;
     struct plan *plan;
     struct recorder *recorder;
     struct driver *driver;
     struct event *signals[2];
-    struct event *watch; /* until it is connected */
-    bool (*connected)(const struct alone *a);
+    struct alone_peer peer; /* set by a role that dials, before alone_run() */
+    enum alone_link link;   /* to it */
+    bool connected;         /* at least once */
     bool ends_with_flows; /* set by the role: once told to stop, it has nothing to do when it has no flow any
                              more */
 };
@@ -35,15 +44,17 @@ int alone_add(struct alone *a, addr_t self);
  * Prints `ready` (one line of JSON) and runs until a signal. Then the components are told to stop
  * (EVENT_DRAIN), as a restart of the timeline tells them, and have `grace_ns`: all of it, or with
  * `ends_with_flows` until the last flow has ended, and PLAN_LAST_WORDS_NS. Another signal ends that at once.
- * `connected`: of a role that dials, whether the other side has taken it; when it first says so
- * {"connected":true} is printed. NULL: a role that listens is ready when it says so.
+ * A role that dials prints {"connected":true} when its peer first takes it, and says on standard error when
+ * the peer refuses it, why, and when it is up after that; a role that listens is ready when it says so.
  */
-void alone_run(struct alone *a, const struct str *ready, bool (*connected)(const struct alone *a),
-               nsec_t grace_ns);
+void alone_run(struct alone *a, const struct str *ready, nsec_t grace_ns);
 
 /* Before the surfaces are freed. */
 void alone_stop(struct alone *a);
 void alone_deinit(struct alone *a);
+
+/* Whether it is a numeric address with a port; tells if not. `dialed`: not port 0. */
+bool alone_is_address(const char *option, const char *address, bool dialed);
 
 /* "command: why" on standard error; EXIT_BAD_INPUT. */
 int alone_refuse(const char *command, const char *why, int error);

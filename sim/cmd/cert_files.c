@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "sim/cmd/commands.h"
 
@@ -14,22 +15,22 @@ static int refuse(const char *path, int error)
     return EXIT_BAD_INPUT;
 }
 
-/* `<directory>/<name>.pem` and `.key`; a missing key is none. */
-static int read_cert(const char *directory, const char *name, struct cert *ret)
+/* Where `is_edge`, others of its files are there: it does not mix them with new ones. */
+static int read_file(const char *directory, const char *name, const char *end, bool is_edge, char **ret)
 {
     char path[4096];
     int r;
 
-    snprintf(path, sizeof path, "%s/%s.pem", directory, name);
-    r = certs_read(path, &ret->cert_pem);
-    if (r == -ENOENT) {
-        fprintf(stderr, "%s: is not there; windtunnel edge --certs %s makes it\n", path, directory);
-        return EXIT_BAD_INPUT;
-    }
-    if (r < 0) return refuse(path, r);
-    snprintf(path, sizeof path, "%s/%s.key", directory, name);
-    r = certs_read(path, &ret->key_pem);
-    return r < 0 && r != -ENOENT ? refuse(path, r) : 0;
+    snprintf(path, sizeof path, "%s/%s.%s", directory, name, end);
+    r = certs_read(path, ret);
+    if (r != -ENOENT) return r < 0 ? refuse(path, r) : 0;
+    if (is_edge)
+        fprintf(stderr, "%s: is not there, though others of its folder are; an empty folder is filled anew\n",
+                path);
+    else
+        fprintf(stderr, "%s: is not there; windtunnel edge --certs %s makes it, in an empty folder\n", path,
+                directory);
+    return EXIT_BAD_INPUT;
 }
 
 static int save_cert(const char *directory, const char *name, const struct cert *c)
@@ -60,31 +61,48 @@ static int save_all(const char *directory, const struct run_certs *c)
     return r;
 }
 
-static int read_one(const char *directory, const char *name, struct cert **ret)
-{
-    *ret = calloc(1, sizeof **ret);
-    return *ret ? read_cert(directory, name, *ret) : EXIT_BROKEN;
-}
+/* What the edge and its entrance need. */
+static const struct edge_file {
+    const char *name;
+    bool with_key;
+} edge_files[] = {{"outer-ca", false}, {"edge", true}, {"client", true}, {"tunnel-ca", false}};
+
+enum { EDGE_FILES = sizeof edge_files / sizeof *edge_files };
 
 static int read_all(const char *directory, struct run_certs *c)
 {
-    int r = read_one(directory, "outer-ca", &c->outer_ca);
+    struct cert **certs[EDGE_FILES] = {&c->outer_ca, &c->edge, &c->orchestrator, &c->tunnel_ca};
+    int r = 0;
 
-    if (r == 0) r = read_one(directory, "edge", &c->edge);
-    if (r == 0) r = read_one(directory, "client", &c->orchestrator);
-    if (r == 0) r = read_one(directory, "tunnel-ca", &c->tunnel_ca);
+    for (size_t i = 0; r == 0 && i < EDGE_FILES; i++) {
+        struct cert *cert = *certs[i] = calloc(1, sizeof *cert);
+        const struct edge_file *f = &edge_files[i];
+
+        if (!cert) return EXIT_BROKEN;
+        r = read_file(directory, f->name, "pem", true, &cert->cert_pem);
+        if (r == 0 && f->with_key) r = read_file(directory, f->name, "key", true, &cert->key_pem);
+    }
     return r;
+}
+
+static bool has_any(const char *directory)
+{
+    static const char *const ends[] = {"pem", "key"};
+    char path[4096];
+
+    for (size_t i = 0; i < 2 * EDGE_FILES; i++) {
+        snprintf(path, sizeof path, "%s/%s.%s", directory, edge_files[i / 2].name, ends[i % 2]);
+        if (access(path, F_OK) == 0) return true;
+    }
+    return false;
 }
 
 int cert_files_make(const struct plan *plan, const char *directory, struct run_certs *ret)
 {
-    char path[4096];
-    struct stat st;
     int r;
 
     if (mkdir(directory, 0700) < 0 && errno != EEXIST) return refuse(directory, -errno);
-    snprintf(path, sizeof path, "%s/outer-ca.pem", directory);
-    if (stat(path, &st) == 0) return read_all(directory, ret);
+    if (has_any(directory)) return read_all(directory, ret);
     r = run_certs_new(plan, ret);
     return r < 0 ? refuse(directory, r) : save_all(directory, ret);
 }
@@ -92,8 +110,9 @@ int cert_files_make(const struct plan *plan, const char *directory, struct run_c
 int cert_files_read(const char *directory, uint32_t tunnel, struct cert *ret_outer_ca, struct cert *ret_proxy)
 {
     char name[32];
-    int r = read_cert(directory, "outer-ca", ret_outer_ca);
+    int r = read_file(directory, "outer-ca", "pem", false, &ret_outer_ca->cert_pem);
 
     snprintf(name, sizeof name, "proxy-%u", tunnel);
-    return r == 0 ? read_cert(directory, name, ret_proxy) : r;
+    if (r == 0) r = read_file(directory, name, "pem", false, &ret_proxy->cert_pem);
+    return r == 0 ? read_file(directory, name, "key", false, &ret_proxy->key_pem) : r;
 }

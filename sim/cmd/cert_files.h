@@ -4,9 +4,9 @@
 
 #include "sim/cmd/role.h"
 
-/* Reads the folder, or makes all (and the folder) when it has none: outer-ca.pem, orchestrator.pem, edge.pem,
- * client.pem, tunnel-ca.pem, proxy-<k>.pem, each with its key in *.key. 0, or an exit code after one clear
- * line. */
+/* Makes all (and the folder) when it has none of them: outer-ca.pem, orchestrator.pem, edge.pem, client.pem,
+ * tunnel-ca.pem, proxy-<k>.pem, each with its key in *.key. Otherwise reads what an edge needs: nothing of
+ * that may be missing. 0, or an exit code after one clear line. */
 int cert_files_make(const struct plan *plan, const char *directory, struct run_certs *ret);
 
 /* Reads what the gateway of one tunnel needs: outer_ca and proxies[tunnel]. 0, or an exit code after one

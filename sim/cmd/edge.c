@@ -56,9 +56,6 @@ static int open_edge(struct edge_command *c)
                                     .token_key = c->args->token_key};
     int r = tunnel_edge_new(c->alone.driver, &o, &c->edge, why);
 
-    if (r < 0 && !why[0])
-        snprintf(why, sizeof why, "--public %s, --connectors %s: %s", o.public_listen, o.connector_listen,
-                 strerror(-r));
     return r < 0 ? alone_refuse("edge", why, r) : 0;
 }
 
@@ -120,7 +117,7 @@ static int run(struct edge_command *c)
     if (r == 0) {
         describe(c, &ready);
         c->alone.ends_with_flows = true;
-        alone_run(&c->alone, &ready, NULL, c->alone.plan->tunnels.grace_ns);
+        alone_run(&c->alone, &ready, c->alone.plan->tunnels.grace_ns);
     }
     alone_stop(&c->alone);
     entrance_free(c->entrance);
@@ -170,6 +167,10 @@ int command_edge(int argc, char **argv)
 
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
     if (!a.certs) return alone_refuse("edge", "--certs DIR is needed: where certificates are kept", 0);
+    if (!alone_is_address("--public", a.public_listen, false) ||
+        !alone_is_address("--connectors", a.connectors, false) ||
+        (a.entrance && !alone_is_address("--entrance", a.entrance, false)))
+        return EXIT_BAD_INPUT;
     if (a.servers.count == 0) a.servers.items[a.servers.count++] = "mcp";
     return run(&c);
 }

@@ -10,7 +10,6 @@
 #include "sim/live/tunnel_connector.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/live/tunnel_proxy.h"
-#include "sim/record/recorder.h"
 
 struct gateway_args {
     const char *edge, *certs, *token_key;
@@ -95,12 +94,6 @@ static int open_connector(struct gateway_command *c)
     return r < 0 ? alone_refuse("gateway", why, r) : 0;
 }
 
-/* One of its connections is registered. */
-static bool is_connected(const struct alone *a)
-{
-    return histogram_count(recorder_histogram(a->recorder, METRIC_TUNNEL_HANDSHAKE)) > 0;
-}
-
 static int run(struct gateway_command *c)
 {
     static const struct alone_source sources[] = {{"/mcp", "--route"}, {NULL, NULL}};
@@ -119,7 +112,8 @@ static int run(struct gateway_command *c)
         str_appendf(&ready, "{\"tunnel\":\"t%u\",\"proxy\":\"127.0.0.1:%d\"}", tunnel,
                     tunnel_proxy_port(c->proxy, tunnel));
         c->alone.ends_with_flows = true;
-        alone_run(&c->alone, &ready, is_connected, c->alone.plan->tunnels.grace_ns);
+        c->alone.peer = (struct alone_peer){"windtunnel gateway", c->args->edge, ROLE_EDGE};
+        alone_run(&c->alone, &ready, c->alone.plan->tunnels.grace_ns);
     }
     alone_stop(&c->alone);
     tunnel_connector_free(c->connector);
@@ -168,5 +162,6 @@ int command_gateway(int argc, char **argv)
     if (r != 0) return r == CLI_HELP ? EXIT_MET : EXIT_BAD_INPUT;
     if (!a.edge || !a.certs || a.routes.count == 0)
         return alone_refuse("gateway", "--edge, --certs and at least one --route are needed", 0);
+    if (!alone_is_address("--edge", a.edge, true)) return EXIT_BAD_INPUT;
     return run(&c);
 }

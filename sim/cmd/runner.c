@@ -11,8 +11,8 @@
 #include "sim/cmd/commands.h"
 #include "sim/live/certs.h"
 #include "sim/live/disk.h"
+#include "sim/live/tcp.h"
 #include "sim/live/tls.h"
-#include "sim/record/recorder.h"
 
 struct runner_args {
     const char *orchestrator, *environment, *key, *cold_start, *ca;
@@ -79,6 +79,8 @@ static int open_client(struct runner_command *c)
     if (secret && (r = open_tls(c)) != 0) return r;
     snprintf(address, sizeof address, "%s", plain ? plain : secret);
     address[strcspn(address, "/")] = '\0';
+    if (!tcp_is_address(address, true))
+        return alone_refuse("runner", "--orchestrator must be http://<ip>:<port> or https://<ip>:<port>", 0);
     o.address = address;
     o.tls = c->tls;
     r = api_client_new(c->alone.driver, &o, &c->client);
@@ -102,12 +104,6 @@ static int open_disk(struct runner_command *c)
     return 0;
 }
 
-static bool is_connected(const struct alone *a)
-{
-    return recorder_counter(a->recorder, COUNTER_POLLS_EMPTY) ||
-           recorder_counter(a->recorder, COUNTER_HEARTBEATS);
-}
-
 static int run(struct runner_command *c)
 {
     static const struct alone_source sources[] = {
@@ -126,7 +122,8 @@ static int run(struct runner_command *c)
         str_puts(&ready, ",\"workers\":");
         str_put_u64(&ready, c->args->workers);
         str_putc(&ready, '}');
-        alone_run(&c->alone, &ready, is_connected, 500 * NSEC_PER_MS);
+        c->alone.peer = (struct alone_peer){"windtunnel runner", c->args->orchestrator, ROLE_ORCHESTRATOR};
+        alone_run(&c->alone, &ready, 500 * NSEC_PER_MS);
     }
     alone_stop(&c->alone);
     api_client_free(c->client);

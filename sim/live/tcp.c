@@ -567,6 +567,14 @@ static int parse_address(const char *text, enum port_rule rule, struct sockaddr_
     return inet_pton(AF_INET, ip, &in4->sin_addr) == 1 ? 0 : -EINVAL;
 }
 
+bool tcp_is_address(const char *address, bool dialed)
+{
+    struct sockaddr_storage parsed;
+    int len;
+
+    return parse_address(address, dialed ? PORT_NONZERO : PORT_ANY, &parsed, &len) == 0;
+}
+
 static int open_socket(int family, const struct tcp_options *o, int *ret_fd)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;

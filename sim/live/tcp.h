@@ -39,6 +39,9 @@ int tcp_base_new(struct event_base **ret_base);
  * end, are given at most `patience` for that (0: none); what is left of them then is cut. NULL is allowed. */
 void tcp_base_free(struct event_base *base, nsec_t patience);
 
+/* Whether it is a numeric address with a port, as one to dial (not port 0) or to listen on. */
+bool tcp_is_address(const char *address, bool dialed);
+
 /* Starts to connect to a numeric `address`, "127.0.0.1:80" or "[::1]:80". Whether it worked is told by
  * `ready` or `ended` (REFUSED, TIMEOUT), also when it is known at once. `o` may be NULL. -EINVAL: `address`
  * or `o->source` is no numeric address with a port; -EMFILE and the like: no socket. */

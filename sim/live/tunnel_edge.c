@@ -382,6 +382,12 @@ static int make_tls(struct tunnel_edge *e, const struct tunnel_edge_options *o, 
     return tls_context_new(&tls, &e->public_tls, ret_why);
 }
 
+static int cannot_listen(const char *address, int error, char ret_why[TLS_WHY_MAX])
+{
+    if (ret_why) snprintf(ret_why, TLS_WHY_MAX, "cannot listen on %s: %s", address, strerror(-error));
+    return error;
+}
+
 static int edge_init(struct tunnel_edge *e, const struct tunnel_edge_options *o, char ret_why[TLS_WHY_MAX])
 {
     struct event_base *base = driver_base(e->driver);
@@ -397,8 +403,10 @@ static int edge_init(struct tunnel_edge *e, const struct tunnel_edge_options *o,
     if ((r = tunnel_pipes_init(&e->pipes)) < 0) return r;
     if ((r = make_tls(e, o, ret_why)) < 0) return r;
     http.tls = e->public_tls;
-    if ((r = http_server_new(base, &http, &server_handler, e, &e->server)) < 0) return r;
-    return tcp_listener_new(base, o->connector_listen, NULL, on_connector, e, &e->listener);
+    if ((r = http_server_new(base, &http, &server_handler, e, &e->server)) < 0)
+        return cannot_listen(o->public_listen, r, ret_why);
+    r = tcp_listener_new(base, o->connector_listen, NULL, on_connector, e, &e->listener);
+    return r < 0 ? cannot_listen(o->connector_listen, r, ret_why) : 0;
 }
 
 int tunnel_edge_new(struct driver *d, const struct tunnel_edge_options *o, struct tunnel_edge **ret_edge,
