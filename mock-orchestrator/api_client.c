@@ -85,9 +85,18 @@ void api_client_violation(struct api_client *c, addr_t from)
     recorder_count(driver_recorder(c->driver, from), COUNTER_PROTOCOL_VIOLATIONS, 1);
 }
 
-void api_client_check(struct api_client *c, addr_t from, bool intact)
+int api_client_event(struct api_client *c, addr_t from, uint64_t session, const json_t *json,
+                     struct msg *ret_msg)
 {
-    if (!intact) recorder_count(driver_recorder(c->driver, from), COUNTER_HASH_MISMATCHES, 1);
+    const struct api_event_reader reader = {.driver = c->driver, .ids = &c->ids};
+    const json_t *text = json_object_get(json_object_get(json, "input"), "content");
+    int r = api_event_read(&reader, json, ret_msg);
+    struct disk_write w = {.runner = ADDR_ORDINAL(from), .session = session, .call = ret_msg->c};
+
+    if (r < 0 || ADDR_ROLE(from) != ROLE_RUNNER || !json_is_string(text)) return r;
+    if (EVENT_KIND(ret_msg->b) == EV_AGENT_TOOL_USE && EVENT_TOOL(ret_msg->b) == TOOL_WRITE)
+        disk_stage(c->o.disk, &w, json_string_value(text), json_string_length(text));
+    return 0;
 }
 
 /* Ends
@@ -151,20 +160,18 @@ static void stream_flow_on(struct request *r)
 /* False: it was no event, and the stream is over. */
 static bool stream_event(struct request *r, const struct sse_event *e)
 {
-    const struct api_event_reader reader = {.driver = r->c->driver, .ids = &r->c->ids};
     CLEANUP(json_decref_p) json_t *json = NULL;
     char why[JSON_TEXT_WHY_MAX];
     struct msg m;
-    bool intact;
 
     if (strcmp(e->event, "ping") == 0 || strcmp(e->event, "event_start") == 0 ||
         strcmp(e->event, "event_delta") == 0)
         return true;
-    if (json_text_parse(e->data, e->len, &json, why) < 0 || api_event_read(&reader, json, &m, &intact) < 0) {
+    if (json_text_parse(e->data, e->len, &json, why) < 0 ||
+        api_client_event(r->c, r->from, r->open.a, json, &m) < 0) {
         malformed(r);
         return false;
     }
-    api_client_check(r->c, r->from, intact);
     r->uncredited += m.bytes;
     api_receive(&r->wire, &m);
     return true;

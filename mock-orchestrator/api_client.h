@@ -18,9 +18,13 @@
 #include <stdint.h>
 
 #include "mock-orchestrator/api_server.h"
+#include "sim/live/disk.h"
 #include "sim/live/driver.h"
 
 struct api_client;
+
+/* What is posted for a call that is not one of ours: this runner has nothing that could run it. */
+#define API_CLIENT_FOREIGN "This runner only simulates its sandboxes; it runs no command"
 
 /* Strings are copied; zero in a member means the default in brackets. */
 struct api_client_options {
@@ -32,6 +36,7 @@ struct api_client_options {
     const char *hostname;    /* for Host and, without a port, TLS; NULL: the address */
     const char *prefix;      /* before the paths, "/base"; NULL: none */
     struct tls_context *tls; /* NULL: plain; borrowed */
+    struct disk *disk;       /* the files of runners; borrowed; NULL: there are no runners */
     const char *api_key;     /* what clients show; may be NULL */
     /* By the plan's pools; the rest have the id api_environment_id(i) and the key of the first. */
     const struct api_environment *environments;

@@ -183,10 +183,10 @@ static bool read_stats(struct api_client *c, const json_t *json, struct msg *m)
  * ------------------------------------------------------------------------------------------------------ */
 
 /* Reads the events of a page, from the place that was asked for on. False: one is no event. */
-static bool read_events(struct api_client *c, addr_t from, const json_t *data, uint32_t first,
+static bool read_events(struct api_client *c, addr_t from, const struct msg *request, const json_t *data,
                         struct msg *ret, size_t *ret_count)
 {
-    const struct api_event_reader reader = {.driver = c->driver, .ids = &c->ids};
+    uint32_t first = request->d ? 0 : (uint32_t)request->b;
     size_t i;
     json_t *event;
 
@@ -194,10 +194,8 @@ static bool read_events(struct api_client *c, addr_t from, const json_t *data, u
     json_array_foreach((json_t *)data, i, event)
     {
         struct msg *m = &ret[*ret_count];
-        bool intact;
 
-        if (api_event_read(&reader, event, m, &intact) < 0) return false;
-        api_client_check(c, from, intact);
+        if (api_client_event(c, from, request->a, event, m) < 0) return false;
         if (EVENT_SEQ(m->b) >= first) ++*ret_count;
     }
     return true;
@@ -226,7 +224,7 @@ static bool receive_list(struct api_client *c, struct wire *w, addr_t from, cons
 
     if (!events) PANIC("out of memory for %zu events", count);
     if (!json_is_array(data)) return false;
-    if (!read_events(c, from, data, request->d ? 0 : (uint32_t)request->b, events, &count)) return false;
+    if (!read_events(c, from, request, data, events, &count)) return false;
     if (cursor && *cursor) m.a = next_page(c, request, cursor, count ? &events[count - 1] : NULL);
     m.b = count;
     m.flags = count ? 0 : MSG_LAST;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "mock-orchestrator/api_body.h"
 #include "mock-orchestrator/api_client_state.h"
 #include "mock-orchestrator/api_time.h"
 #include "sim/base/panic.h"
@@ -103,34 +104,84 @@ static void write_ref(struct api_client *c, struct evbuffer *out, const char *na
 }
 
 /* `,"content":[…]` with generated text. */
-static void write_text(struct evbuffer *out, uint64_t id, uint64_t chars)
+static void write_text(struct evbuffer *out, const struct api_body *body)
 {
     ADD(out, ",\"content\":[{\"type\":\"text\",\"text\":\"");
-    api_text_write(out, id, 0, chars);
+    api_body_write(body, out);
     ADD(out, "\"}]");
+}
+
+/* … with what is given, whatever is in it. */
+static void write_bytes(struct evbuffer *out, const char *text, size_t len)
+{
+    ADD(out, ",\"content\":[{\"type\":\"text\",\"text\":");
+    json_text_add_string(out, text, len);
+    ADD(out, "}]");
+}
+
+static bool is_piece(const struct msg *m)
+{
+    return EVENT_KIND(m->b) == EV_USER_TOOL_RESULT && EVENT_TOOL(m->b) == TOOL_READ;
+}
+
+/* The call whose output stands in the file, of the same session. */
+static uint64_t file_of(const struct msg *m)
+{
+    return API_EVENT_ID(m->a, EVENT_SEQ(m->b));
+}
+
+static void write_piece(struct api_client *c, const struct msg *m, struct evbuffer *out)
+{
+    struct evbuffer *piece = evbuffer_new();
+
+    if (!piece) PANIC("out of memory for a piece of a file");
+    disk_copy(c->o.disk, file_of(m), m->e >> 8, m->d, piece);
+    write_bytes(out, (const char *)evbuffer_pullup(piece, -1), evbuffer_get_length(piece));
+    evbuffer_free(piece);
 }
 
 static void write_result(struct api_client *c, const struct msg *m, const char *of, struct evbuffer *out)
 {
+    struct api_body body = {.id = m->c, .chars = m->d};
+
+    if (m->e & EVENT_SPILLED) body.spilled = m->e >> 8;
     write_ref(c, out, of, m->c);
     evbuffer_add_printf(out, ",\"is_error\":%s", m->e & EVENT_IS_ERROR ? "true" : "false");
-    write_text(out, m->c, m->d);
+    if (m->e & EVENT_FOREIGN)
+        write_bytes(out, API_CLIENT_FOREIGN, strlen(API_CLIENT_FOREIGN));
+    else if (is_piece(m))
+        write_piece(c, m, out);
+    else
+        write_text(out, &body);
 }
 
-static int send_event(struct api_client *c, const struct msg *m, struct encoded *e)
+/* Not for a text that is said as it is. */
+static void write_facts(const struct msg *m, struct str *out)
 {
     struct api_facts facts = {
         .chars = m->d, .corrupt = (m->e & EVENT_CORRUPT) != 0, .refused = (m->e & EVENT_REFUSED) != 0};
     char text[API_FACTS_SIZE];
 
+    if (m->e & EVENT_FOREIGN) return;
+    if (m->e & EVENT_SPILLED) facts.spilled = m->e >> 8;
+    if (is_piece(m)) {
+        facts.file = file_of(m);
+        facts.offset = m->e >> 8;
+    }
+    api_facts_format(&facts, text);
+    str_puts(out, text);
+}
+
+static int send_event(struct api_client *c, const struct msg *m, struct encoded *e)
+{
+    struct api_body said = {.id = API_TEXT_OF_USER(m->a), .chars = m->d};
+
     e->method = "POST";
     session_path(c, e, m->a, "/events");
-    if (m->e & EVENT_SPILLED) facts.spilled = m->e >> 8;
-    api_facts_format(&facts, text);
-    str_puts(&e->facts, text);
+    write_facts(m, &e->facts);
     evbuffer_add_printf(e->body, "{\"events\":[{\"type\":\"%s\"", event_kind_name(EVENT_KIND(m->b)));
     switch (EVENT_KIND(m->b)) {
-    case EV_USER_MESSAGE: write_text(e->body, API_TEXT_OF_USER(m->a), m->d); break;
+    case EV_USER_MESSAGE: write_text(e->body, &said); break;
     case EV_USER_TOOL_RESULT: write_result(c, m, "tool_use_id", e->body); break;
     case EV_USER_CUSTOM_TOOL_RESULT: write_result(c, m, "custom_tool_use_id", e->body); break;
     case EV_USER_TOOL_CONFIRMATION:

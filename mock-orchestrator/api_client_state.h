@@ -75,4 +75,6 @@ const char *api_client_page(const struct api_client *c, uint64_t session, uint64
 void api_client_page_put(struct api_client *c, uint64_t session, uint64_t from, const char *cursor);
 /* What came was wrong, or not what it should be. */
 void api_client_violation(struct api_client *c, addr_t from);
-void api_client_check(struct api_client *c, addr_t from, bool intact);
+/* Reads an event of a session, see api_event_read(); what a `write` brings a runner goes to its disk. */
+int api_client_event(struct api_client *c, addr_t from, uint64_t session, const json_t *json,
+                     struct msg *ret_msg);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "mock-orchestrator/api_body.h"
 #include "mock-orchestrator/api_time.h"
 #include "mock-orchestrator/api_wire.h"
 #include "mock-orchestrator/content_store.h"
@@ -11,10 +12,10 @@
 #include "sim/base/cleanup.h"
 #include "sim/base/prng.h"
 #include "sim/base/str.h"
-#include "sim/live/content.h"
+#include "sim/live/disk.h"
 #include "sim/live/driver.h"
 
-enum { TEXT_PIECE = 16 * 1024, QUOTE_MAX = 2000 };
+enum { QUOTE_MAX = 2000 };
 
 /* The foreign parts are kept short, the known ones written as they are. */
 #define ADD(out, literal) evbuffer_add((out), "" literal, sizeof(literal) - 1)
@@ -31,36 +32,33 @@ void api_time_write(const struct driver *d, nsec_t at, struct evbuffer *out)
     evbuffer_add_printf(out, "\"%s\"", text);
 }
 
-void api_text_write(struct evbuffer *out, uint64_t id, uint64_t offset, uint64_t n)
+/* `"content":[…],"windtunnel":{…}`: generated text, and for our own readers what it must be. */
+static void write_body(const struct api_body *b, struct evbuffer *out)
 {
-    char text[TEXT_PIECE];
-
-    for (uint64_t done = 0; done < n;) {
-        size_t take = n - done < sizeof text ? (size_t)(n - done) : sizeof text;
-
-        content_fill(id, offset + done, text, take);
-        evbuffer_add(out, text, take);
-        done += take;
-    }
+    ADD(out, "\"content\":[{\"type\":\"text\",\"text\":\"");
+    api_body_write(b, out);
+    evbuffer_add_printf(out, "\"}],\"windtunnel\":{\"text\":\"%016" PRIx64 "\",\"chars\":%" PRIu64, b->id,
+                        b->chars);
+    if (b->offset) evbuffer_add_printf(out, ",\"offset\":%" PRIu64, b->offset);
+    if (b->spilled) evbuffer_add_printf(out, ",\"spilled\":%" PRIu64, b->spilled);
+    ADD(out, "}");
 }
 
-/* `"content":[…]`: what a peer posted under `key`, or generated text. An error without any has a word for
- * people. */
-static void write_content(const struct api_event_writer *w, uint64_t key, uint64_t text_id,
+/* What a peer posted under `key`, or generated text. An error without any has a word for people. */
+static void write_content(const struct api_event_writer *w, uint64_t key, const struct api_body *body,
                           const struct msg *m, struct evbuffer *out)
 {
     size_t len;
     const char *stored = w->contents ? content_store_get(w->contents, w->session, key, &len) : NULL;
 
-    ADD(out, "\"content\":");
     if (stored) {
+        ADD(out, "\"content\":");
         evbuffer_add(out, stored, len);
-        return;
+    } else if (m->d == 0 && EVENT_FLAGS(m->b) & EVENT_IS_ERROR) {
+        ADD(out, "\"content\":[{\"type\":\"text\",\"text\":\"the call failed\"}]");
+    } else {
+        write_body(body, out);
     }
-    ADD(out, "[{\"type\":\"text\",\"text\":\"");
-    if (m->d == 0 && EVENT_FLAGS(m->b) & EVENT_IS_ERROR) ADD(out, "the call failed");
-    api_text_write(out, text_id, 0, m->d);
-    ADD(out, "\"}]");
 }
 
 static void write_id(struct evbuffer *out, const char *name, uint64_t event)
@@ -107,14 +105,20 @@ static void write_bash(const struct api_event_writer *w, const struct msg *m, st
         write_hash_command(w, m->a, out);
     else
         write_simulated_command(m->c, m->d, out);
-    evbuffer_add_printf(out, "\",\"windtunnel\":{\"execution_ns\":%" PRIu64 ",\"output_chars\":%" PRIu64 "}}",
-                        m->c, m->d);
+    ADD(out, "\"");
+    if (!w->hash_commands)
+        evbuffer_add_printf(
+            out, ",\"windtunnel\":{\"execution_ns\":%" PRIu64 ",\"output_chars\":%" PRIu64 "}", m->c, m->d);
+    ADD(out, "}");
 }
 
 /* The file in which a call's output stands. */
 static void write_file_path(uint64_t call, struct evbuffer *out)
 {
-    evbuffer_add_printf(out, "\"file_path\":\"/tmp/windtunnel-%016" PRIx64 ".txt\"", call);
+    char path[DISK_PATH_SIZE];
+
+    disk_path(call, path);
+    evbuffer_add_printf(out, "\"file_path\":\"%s\"", path);
 }
 
 static void write_file_call(uint64_t call, struct evbuffer *out)
@@ -138,7 +142,7 @@ static void write_tool_use(const struct api_event_writer *w, const struct msg *m
         ADD(out, "\"name\":\"write\",\"input\":{");
         write_file_path(m->c, out);
         ADD(out, ",\"content\":\"");
-        api_text_write(out, m->c, 0, m->d);
+        api_body_write(&(struct api_body){.id = m->c, .chars = m->d}, out);
         ADD(out, "\"");
         write_file_call(m->c, out);
         break;
@@ -202,9 +206,8 @@ static bool write_quote(const struct api_event_writer *w, uint64_t tool_use, str
 static void write_agent_message(const struct api_event_writer *w, const struct msg *m, struct evbuffer *out)
 {
     if (m->c && write_quote(w, m->c, out)) return;
-    ADD(out, "\"content\":[{\"type\":\"text\",\"text\":\"");
-    api_text_write(out, API_TEXT_OF_AGENT(m->a), 0, m->d);
-    ADD(out, "\"}],");
+    write_body(&(struct api_body){.id = API_TEXT_OF_AGENT(m->a), .chars = m->d}, out);
+    ADD(out, ",");
 }
 
 /* Everything else
@@ -228,12 +231,33 @@ static void write_model_end(const struct msg *m, struct evbuffer *out)
              "\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"speed\":\"standard\"},");
 }
 
+/* A piece of a file begins where the last one ended: at a multiple of their size. */
+static struct api_body piece_body(const struct api_event_writer *w, uint64_t d)
+{
+    uint32_t size = driver_plan(w->driver)->orchestrator.read_piece_chars, end = TOOL_PIECE_LENGTH(d);
+    uint32_t offset = end ? (end - 1) / size * size : 0;
+
+    return (struct api_body){
+        .id = API_EVENT_ID(w->session, TOOL_PIECE_OFFSET(d)), .offset = offset, .chars = end - offset};
+}
+
+static struct api_body result_body(const struct api_event_writer *w, const struct msg *m)
+{
+    if (EVENT_FLAGS(m->b) & EVENT_SPILLED)
+        return (struct api_body){
+            .id = m->c, .spilled = TOOL_PIECE_OFFSET(m->d), .chars = TOOL_PIECE_LENGTH(m->d)};
+    if (EVENT_KIND(m->b) == EV_USER_TOOL_RESULT && EVENT_TOOL(m->b) == TOOL_READ) return piece_body(w, m->d);
+    return (struct api_body){.id = m->c, .chars = m->d};
+}
+
 static void write_result(const struct api_event_writer *w, const struct msg *m, const char *of,
                          struct evbuffer *out)
 {
+    struct api_body body = result_body(w, m);
+
     write_id(out, of, m->c);
     write_is_error(m, out);
-    write_content(w, API_CONTENT_RESULT(m->c), m->c, m, out);
+    write_content(w, API_CONTENT_RESULT(m->c), &body, m, out);
     ADD(out, ",");
 }
 
@@ -241,7 +265,8 @@ static void write_members(const struct api_event_writer *w, const struct msg *m,
 {
     switch (EVENT_KIND(m->b)) {
     case EV_USER_MESSAGE:
-        write_content(w, API_CONTENT_MESSAGE(m->d), API_TEXT_OF_USER(w->session), m, out);
+        write_content(w, API_CONTENT_MESSAGE(m->d),
+                      &(struct api_body){.id = API_TEXT_OF_USER(w->session), .chars = m->d}, m, out);
         ADD(out, ",");
         break;
     case EV_USER_TOOL_RESULT:

@@ -30,8 +30,9 @@ struct api_event_writer {
     const struct content_store *contents; /* JSON that peers posted as `content` */
     uint64_t session;
     uint64_t token_key; /* what the tokens to be hashed are made from */
-    bool hash_commands; /* BASH calls hash a token, so that whoever runs them can be seen to have run them;
-                           otherwise they do what the call simulates: sleep, then print */
+    bool hash_commands; /* BASH calls hash a token, so that whoever runs them can be seen to have run them: a
+                           runner that simulates cannot, and is not told what to simulate; otherwise they do
+                           what the call simulates: sleep, then print */
 };
 
 /* Appends the event, an M_EVENT, as one line of JSON. */
@@ -39,20 +40,19 @@ void api_event_write(const struct api_event_writer *w, const struct msg *m, stru
 /* Appends it as a server-sent event. */
 void api_event_write_sse(const struct api_event_writer *w, const struct msg *m, struct evbuffer *out);
 
-/* Appends characters [offset, offset + n) of the text of `id` (content.h), which need no escapes. */
-void api_text_write(struct evbuffer *out, uint64_t id, uint64_t offset, uint64_t n);
-
 /* What it takes to read events. */
 struct api_event_reader {
     const struct driver *driver;
     struct intern *ids; /* foreign ones */
 };
 
-/* Reads an event into an M_EVENT (DATA, no flags). `ret_intact`: false when a text that should be that of
- * content.h is not. An event of a type that no component knows is EV_NONE, a tool that nobody has is number
- * 255. -EINVAL: it is no event; -ENOSPC: too many foreign ids. */
-int api_event_read(const struct api_event_reader *r, const json_t *json, struct msg *ret_msg,
-                   bool *ret_intact);
+/* Reads an event into an M_EVENT (DATA, no flags). EVENT_CORRUPT is set when a text that should be one of
+ * content.h is not: of our own control plane, which says so in the member `windtunnel`, every one that nobody
+ * posted. An event of a type that no component knows is EV_NONE; a tool that nobody has, and a command that
+ * does not say what is to be simulated, is number 255. -EINVAL: it is no event; -ENOSPC: too many foreign
+ * ids.
+ */
+int api_event_read(const struct api_event_reader *r, const json_t *json, struct msg *ret_msg);
 
 /* Bytes of all text blocks of a `content` member: an array of blocks, or a string; anything else has none. */
 uint64_t api_content_chars(const json_t *content);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mock-orchestrator/api_body.h"
 #include "mock-orchestrator/api_time.h"
 #include "mock-orchestrator/api_wire.h"
 #include "mock-orchestrator/json_text.h"
@@ -60,7 +61,7 @@ static int read_tool_use(const struct api_event_reader *r, const json_t *json, u
 
     *ret_tool = TOOL_UNKNOWN;
     if (!name) return -EINVAL;
-    if (strcmp(name, "bash") == 0) {
+    if (strcmp(name, "bash") == 0 && facts) {
         *ret_tool = TOOL_BASH;
         m->c = number(facts, "execution_ns");
         m->d = number(facts, "output_chars");
@@ -78,16 +79,34 @@ static int read_tool_use(const struct api_event_reader *r, const json_t *json, u
     return 0;
 }
 
-static int read_text(const json_t *json, struct msg *m)
+/* Whether the text is the one that `facts` describe. */
+static bool is_text_of(const json_t *content, const json_t *facts)
 {
-    m->d = api_content_chars(json_object_get(json, "content"));
+    const json_t *text = json_object_get(json_array_get(content, 0), "text");
+    const char *id = json_text_get(facts, "text");
+    struct api_body body = {.offset = number(facts, "offset"),
+                            .spilled = number(facts, "spilled"),
+                            .chars = number(facts, "chars")};
+
+    if (!id || !id_parse(id, strlen(id), "", &body.id) || json_array_size(content) != 1 || !text)
+        return false;
+    return api_body_check(&body, json_string_value(text), json_string_length(text));
+}
+
+static int read_text(const json_t *json, struct msg *m, bool *intact)
+{
+    const json_t *content = json_object_get(json, "content"), *facts = json_object_get(json, "windtunnel");
+
+    m->d = api_content_chars(content);
     m->bytes = api_bytes(API_BYTES_EVENT, m->d);
+    if (facts) *intact = is_text_of(content, facts);
     return 0;
 }
 
-static int read_result(const struct api_event_reader *r, const json_t *json, const char *of, struct msg *m)
+static int read_result(const struct api_event_reader *r, const json_t *json, const char *of, struct msg *m,
+                       bool *intact)
 {
-    read_text(json, m);
+    read_text(json, m, intact);
     return read_ref(r, json, of, &m->c);
 }
 
@@ -106,10 +125,10 @@ static int read_members(const struct api_event_reader *r, enum event_kind kind, 
 
     switch (kind) {
     case EV_USER_MESSAGE:
-    case EV_AGENT_MESSAGE: return read_text(json, m);
-    case EV_USER_TOOL_RESULT: return read_result(r, json, "tool_use_id", m);
-    case EV_USER_CUSTOM_TOOL_RESULT: return read_result(r, json, "custom_tool_use_id", m);
-    case EV_AGENT_MCP_TOOL_RESULT: return read_result(r, json, "mcp_tool_use_id", m);
+    case EV_AGENT_MESSAGE: return read_text(json, m, intact);
+    case EV_USER_TOOL_RESULT: return read_result(r, json, "tool_use_id", m, intact);
+    case EV_USER_CUSTOM_TOOL_RESULT: return read_result(r, json, "custom_tool_use_id", m, intact);
+    case EV_AGENT_MCP_TOOL_RESULT: return read_result(r, json, "mcp_tool_use_id", m, intact);
     case EV_USER_TOOL_CONFIRMATION:
         result = json_text_get(json, "result");
         if (result && strcmp(result, "deny") == 0) m->b |= EVENT_B(0, 0, EVENT_IS_ERROR, 0);
@@ -124,8 +143,7 @@ static int read_members(const struct api_event_reader *r, enum event_kind kind, 
     }
 }
 
-int api_event_read(const struct api_event_reader *r, const json_t *json, struct msg *ret_msg,
-                   bool *ret_intact)
+int api_event_read(const struct api_event_reader *r, const json_t *json, struct msg *ret_msg)
 {
     const char *type = json_text_get(json, "type"), *id = json_text_get(json, "id");
     enum event_kind kind = api_event_kind_of(type);
@@ -137,9 +155,9 @@ int api_event_read(const struct api_event_reader *r, const json_t *json, struct 
     if (!type || !id) return -EINVAL;
     if (!api_id_number(r->ids, API_EVENT, id, &m.a)) return -ENOSPC;
     if ((e = read_members(r, kind, json, &tool, &m, &intact)) < 0) return e;
+    if (!intact) flags |= EVENT_CORRUPT;
     m.b |= EVENT_B(kind, tool, flags, API_EVENT_SEQ(m.a));
     m.e = api_time_read(r->driver, json_text_get(json, "processed_at"));
     *ret_msg = m;
-    *ret_intact = intact;
     return 0;
 }

@@ -3,15 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mock-orchestrator/api_body.h"
 #include "mock-orchestrator/api_server_state.h"
-#include "sim/live/content.h"
 
 /* One event of a request. */
 struct posted {
     enum event_kind kind;
     uint64_t c, d; /* as in M_EVENTS_SEND */
     uint64_t flags, spilled;
-    uint64_t key; /* of its content in the store, if `stored` */
+    uint64_t file, offset; /* of a piece of a file; 0: it is none */
+    uint64_t key;          /* of its content in the store, if `stored` */
     bool stored;
     json_t *content; /* borrowed from the request */
 };
@@ -121,15 +122,23 @@ static const json_t *only_text(const json_t *content)
 static void take_generated(const struct call *c, const struct api_facts *facts, struct posted *p)
 {
     const json_t *text = only_text(p->content);
-    uint64_t id = p->kind == EV_USER_MESSAGE ? API_TEXT_OF_USER(c->session) : p->c;
     size_t len = json_string_length(text);
+    struct api_body body = {.id = facts->file                  ? facts->file
+                                  : p->kind == EV_USER_MESSAGE ? API_TEXT_OF_USER(c->session)
+                                                               : p->c,
+                            .offset = facts->offset,
+                            .spilled = facts->spilled,
+                            .chars = facts->chars};
 
     p->d = facts->chars;
     p->spilled = facts->spilled;
+    p->file = facts->file;
+    p->offset = facts->offset;
     if (facts->spilled) p->flags |= EVENT_SPILLED;
     if (facts->refused) p->flags |= EVENT_REFUSED;
-    if (facts->corrupt || len != facts->chars ||
-        !content_check(id, 0, len ? json_string_value(text) : "", len))
+    /* A session's files are its own. */
+    if (p->file && p->file != API_EVENT_ID(c->session, API_EVENT_SEQ(p->file))) p->flags |= EVENT_CORRUPT;
+    if (facts->corrupt || !api_body_check(&body, len ? json_string_value(text) : "", len))
         p->flags |= EVENT_CORRUPT;
 }
 
@@ -211,14 +220,15 @@ static int take_contents(struct call *c, struct post *post)
 static struct msg message_of(const struct call *c, const struct posted *p)
 {
     bool result = p->kind == EV_USER_TOOL_RESULT || p->kind == EV_USER_CUSTOM_TOOL_RESULT;
+    uint32_t file = API_EVENT_SEQ(p->file);
 
     return (struct msg){.kind = M_EVENTS_SEND,
                         .bytes = api_bytes(result ? API_BYTES_RESULT : API_BYTES_HEAD, p->d),
                         .a = c->session,
-                        .b = EVENT_B(p->kind, 0, 0, 0),
+                        .b = p->file ? EVENT_B(p->kind, TOOL_READ, 0, file) : EVENT_B(p->kind, 0, 0, 0),
                         .c = p->c,
                         .d = p->d,
-                        .e = p->flags | p->spilled << 8};
+                        .e = p->flags | (p->file ? p->offset : p->spilled) << 8};
 }
 
 static void answered(struct call *c)

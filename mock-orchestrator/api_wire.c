@@ -142,6 +142,9 @@ void api_facts_format(const struct api_facts *facts, char ret_text[API_FACTS_SIZ
 
     if (facts->spilled)
         n += snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; spilled=%" PRIu64, facts->spilled);
+    if (facts->file)
+        n += snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; file=%" PRIu64 "; offset=%" PRIu64,
+                      facts->file, facts->offset);
     if (facts->corrupt) n += snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; corrupt");
     if (facts->refused) snprintf(ret_text + n, API_FACTS_SIZE - (size_t)n, "; refused");
 }
@@ -171,10 +174,10 @@ bool api_facts_parse(const char *text, struct api_facts *ret_facts)
     struct api_facts facts = {0};
 
     if (!text || !take_number(&text, "chars=", &facts.chars)) return false;
-    if (strncmp(text, "; ", 2) == 0 && text[2] == 's') {
-        text += 2;
-        if (!take_number(&text, "spilled=", &facts.spilled)) return false;
-    }
+    if (strncmp(text, "; s", 3) == 0 && !take_number(&text, "; spilled=", &facts.spilled)) return false;
+    if (strncmp(text, "; f", 3) == 0 &&
+        !(take_number(&text, "; file=", &facts.file) && take_number(&text, "; offset=", &facts.offset)))
+        return false;
     facts.corrupt = take_word(&text, "; corrupt");
     facts.refused = take_word(&text, "; refused");
     if (*text) return false;

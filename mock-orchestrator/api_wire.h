@@ -43,7 +43,8 @@ enum event_kind api_event_kind_of(const char *text);
 
 /* The place in its session's log that an event's id tells (of ours, and of interned ones: the order of first
  * sight). */
-#define API_EVENT_SEQ(id) ((id)&API_FOREIGN ? (uint32_t)(id) : (uint32_t)((id) >> 32))
+#define API_EVENT_ID(session, seq) ((uint64_t)(seq) << 32 | (uint32_t)(session)) /* of ours */
+#define API_EVENT_SEQ(id)          ((id)&API_FOREIGN ? (uint32_t)(id) : (uint32_t)((id) >> 32))
 
 /* This bit in the number of an id that is not in our own form; the rest is the number of its interned text.
  */
@@ -65,11 +66,13 @@ void api_add_escaped(struct str *out, const char *text);
  * its text is made by content.h, and how the simulated output ended. A control plane that does not know it
  * does without. */
 #define API_FACTS_HEADER "windtunnel-event"
-#define API_FACTS_SIZE   96
+#define API_FACTS_SIZE   160
 
 struct api_facts {
     uint64_t chars;   /* of the text */
     uint64_t spilled; /* characters of the whole output, which stands in a file; 0: it does not */
+    uint64_t file;    /* a piece of the file with this call's output … */
+    uint64_t offset;  /* … from there on; 0, 0: it is none */
     bool corrupt;     /* a check of the output's bytes failed */
     bool refused;     /* a limit refused the call, it never ran */
 };

@@ -259,6 +259,7 @@ static int open_api_client(struct role_surfaces *s)
                                    .api_key = RUN_API_KEY,
                                    .environments = &environment,
                                    .environment_count = 1,
+                                   .disk = s->disk,
                                    .body_bytes_max = run_limit_answer(s->run->plan)};
     int r = api_client_tls(s);
 
@@ -312,8 +313,8 @@ static int open_shared(struct role_surfaces *s)
     if (!s->mcp_servers) return -ENOMEM;
     if (r == 0 && hosts(s, ROLE_CONNECTOR)) r = open_connectors(s);
     if (r == 0 && hosts(s, ROLE_PROXY)) r = tunnel_proxy_new(s->driver, &s->proxy);
-    if (r == 0 && (hosts(s, ROLE_CLIENT) || hosts(s, ROLE_RUNNER))) r = open_api_client(s);
     if (r == 0 && hosts(s, ROLE_RUNNER)) r = open_disk(s);
+    if (r == 0 && (hosts(s, ROLE_CLIENT) || hosts(s, ROLE_RUNNER))) r = open_api_client(s);
     return r;
 }
 

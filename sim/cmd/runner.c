@@ -69,7 +69,7 @@ static int open_client(struct runner_command *c)
     const char *plain = after(c->args->orchestrator, "http://"),
                *secret = after(c->args->orchestrator, "https://");
     struct api_environment environment = {.id = c->args->environment, .key = c->args->key};
-    struct api_client_options o = {.environments = &environment, .environment_count = 1};
+    struct api_client_options o = {.environments = &environment, .environment_count = 1, .disk = c->disk};
     char address[64];
     int r;
 
@@ -113,8 +113,8 @@ static int run(struct runner_command *c)
 
     document_of(c->args, &document);
     r = alone_new(&c->alone, str_text(&document), sources);
-    if (r == 0) r = open_client(c);
     if (r == 0) r = open_disk(c);
+    if (r == 0) r = open_client(c);
     if (r == 0) r = alone_add(&c->alone, ADDR(ROLE_RUNNER, 0));
     if (r == 0) {
         str_puts(&ready, "{\"orchestrator\":");
@@ -151,8 +151,10 @@ int command_runner(int argc, char **argv)
     };
     const struct cli_command command = {
         .usage = "windtunnel runner --orchestrator URL --environment ID --environment-key KEY [options]",
-        .about = "Runs environment workers with simulated sandboxes against any orchestrator. Stops in order "
-                 "on SIGTERM.",
+        .about =
+            "Runs environment workers with simulated sandboxes against any orchestrator: calls of a "
+            "scenario's script are\nsimulated, all others are answered with an error, for nothing is run. "
+            "Stops in order on SIGTERM.",
         .example = "  windtunnel runner --orchestrator http://127.0.0.1:8080 --environment env_x "
                    "--environment-key K2",
         .options = options,

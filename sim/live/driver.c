@@ -104,6 +104,7 @@ static bool is_counted(const struct msg *m)
     case M_BODY:
     case M_FILE_WRITE:
     case M_FILE_READ:
+    case M_FILES_DROP:
     case M_INNER_READY: return false;
     default: return true;
     }

@@ -27,13 +27,10 @@ struct direct_call {
     struct event *fail_event;
 };
 
-static void on_done(void *user, struct msg result, bool corrupt, bool reusable)
+static void on_done(void *user, struct msg result, bool reusable)
 {
     struct direct_call *c = user;
 
-    if (corrupt)
-        recorder_count(driver_recorder(c->surface->driver, ADDR(ROLE_ORCHESTRATOR, 0)),
-                       COUNTER_HASH_MISMATCHES, 1);
     http_pool_give(c->pool, c->conn, reusable);
     c->conn = NULL;
     result.type = MSG_OPEN;

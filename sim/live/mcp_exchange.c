@@ -45,11 +45,11 @@ static void on_end(void *user, bool reusable)
                      (struct msg){.kind = M_MCP_RESULT,
                                   .bytes = x->bytes < UINT32_MAX ? (uint32_t)x->bytes : UINT32_MAX,
                                   .a = x->call.a,
-                                  .b = a.status,
+                                  .b = a.status | (a.corrupt ? MCP_CORRUPT : 0),
                                   .c = a.chars,
                                   .d = x->call.d,
                                   .e = a.retry_after_ns},
-                     a.corrupt, reusable);
+                     reusable);
 }
 
 static void on_failed(void *user, const struct http_failure *f)

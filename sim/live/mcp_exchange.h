@@ -11,9 +11,10 @@ struct mcp_exchange;
 struct wire;
 
 struct mcp_exchange_handler {
-    /* The answer has come whole: the M_MCP_RESULT, without type and flags; `bytes` is its size on the wire.
-     * `reusable`: the connection may serve another. Goes to the driver with mcp_exchange_receive(). */
-    void (*done)(void *user, struct msg result, bool corrupt, bool reusable);
+    /* The answer has come whole: the M_MCP_RESULT, without type and flags; `bytes` is its size on the wire,
+     * MCP_CORRUPT says that its text is not the call's. `reusable`: the connection may serve another. Goes to
+     * the driver with mcp_exchange_receive(). */
+    void (*done)(void *user, struct msg result, bool reusable);
     /* It has not. The connection is of no further use. */
     void (*failed)(void *user, enum reset_cause cause);
     /* The connection was closed between two calls. */

@@ -102,16 +102,10 @@ static const struct tunnel_opening_handler opening_handler = {
 /* Calls
  * ------------------------------------------------------------------------------------------------ */
 
-static void count_corrupt(struct driver *d)
-{
-    recorder_count(driver_recorder(d, ADDR(ROLE_ORCHESTRATOR, 0)), COUNTER_HASH_MISMATCHES, 1);
-}
-
-static void on_done(void *user, struct msg result, bool corrupt, bool reusable)
+static void on_done(void *user, struct msg result, bool reusable)
 {
     struct outgoing *s = user;
 
-    if (corrupt) count_corrupt(s->surface->driver);
     result.type = MSG_DATA;
     result.flags = reusable ? 0 : MSG_LAST;
     if (s->told_last || s->told_reset) return;

@@ -273,7 +273,7 @@ static void perform_disk(struct engine *e, const struct effect *ef)
     nsec_t takes = dist_sample(writes ? &runner->spill_write_ns : &runner->spill_read_ns, &p);
 
     tell(
-        e, ef->flow, nsec_add(e->now, takes),
+        e, ef->flow, ef->msg.kind == M_FILES_DROP ? e->now : nsec_add(e->now, takes),
         (struct msg){.type = MSG_OPEN, .flags = MSG_LAST, .kind = M_OK, .a = writes ? ef->msg.b : ef->msg.c});
 }
 

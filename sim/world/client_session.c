@@ -276,6 +276,7 @@ static bool session_event(struct client *c, struct session *s, nsec_t now, const
         recorder_count(rec, COUNTER_EVENTS_DUPLICATE, 1);
         return false;
     }
+    if (EVENT_FLAGS(m->b) & EVENT_CORRUPT) recorder_count(rec, COUNTER_HASH_MISMATCHES, 1);
     if (live && m->e) recorder_record(rec, METRIC_EVENT_DELIVERY, nsec_sub0(now, m->e));
     s->reader_attempts = 0;
     /* While older events are being read, those of the stream come out of turn. */

@@ -38,6 +38,7 @@ static const char *const kind_names[M_KIND_COUNT] = {
     [M_BODY] = "body",
     [M_FILE_WRITE] = "file_write",
     [M_FILE_READ] = "file_read",
+    [M_FILES_DROP] = "files_drop",
 };
 
 const char *msg_kind_name(enum msg_kind kind)

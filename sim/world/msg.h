@@ -61,9 +61,10 @@ enum msg_kind {
     M_SESSION,     /* ← a = session, b = enum session_status, c = agent, d = created_at, e = environment */
     M_EVENTS_SEND, /* → a = session, b = enum event_kind, c = tool use answered (results, confirmations),
                       d = content handle or, from our own client and runner, body size in characters,
-                      e = bit 0 is_error, bit 1 output was spilled, bit 2 integrity failed, bit 3 a limit
-                      refused the call, bits 8.. spilled chars; ← M_OK a = event id. More events of the same
-                      request follow as · M_EVENT */
+                      e = EVENT_… flags, bits 8.. characters of the whole output if it was spilled; ← M_OK a =
+                      event id. More events of the same request follow as · M_EVENT. Of a piece of a file, b =
+                      EVENT_B(kind, TOOL_READ, 0, sequence number of the file's call), e bits 8.. its offset
+                    */
     M_STREAM, /* → a = session: its events from now on. ← M_OK, then · M_EVENT…; CREDIT goes back */
     M_EVENTS_LIST, /* → a = session, b = cursor (sequence to start at), c = limit, d = 1 newest first.
                       ← M_OK a = next cursor or 0, b = count; then · M_EVENT × count, the last with MSG_LAST
@@ -106,16 +107,18 @@ enum msg_kind {
      * (and, with mcp_direct, between orchestrator and MCP server). */
     M_MCP_CALL,   /* a = attempt id, b = HOST(tunnel, mcp), c = output characters wanted (MCP_OWN_OUTPUT: the
                      server   draws), d = call id, e = extra service time in ns (foreign `delay_ms`) or 0 */
-    M_MCP_RESULT, /* a = attempt id, b = status (200, 429, 500, 502, 503), c = output characters, d = call id,
-                     e = retry_after_ns */
+    M_MCP_RESULT, /* a = attempt id, b = status (200, 429, 500, 502, 503), at the caller also MCP_CORRUPT, c =
+                     output characters, d = call id, e = retry_after_ns */
     M_BODY,       /* the body of the message before goes on; a…e as in its head */
 
     /* Files of a sandbox, runner to ADDR(ROLE_DISK, the runner's ordinal). Drivers serve that role
      * themselves: in virtual time the answer comes after the pool's spill_write_ns or spill_read_ns, drawn by
      * call id (and offset), live from a real file with generated, hashed content. */
-    M_FILE_WRITE, /* → a = call id, b = characters, c = session; ← M_OK a = characters written, or M_ERROR */
-    M_FILE_READ, /* → a = call id, b = offset, c = length, both in characters; ← M_OK a = characters read
-                    (fewer at the end), b = 1 the integrity check failed; or M_ERROR: no such file */
+    M_FILE_WRITE, /* → a = call id, b = characters, c = session, d = 1: the bytes are those that a WRITE
+                     brought; ← M_OK a = characters written, or M_ERROR */
+    M_FILE_READ,  /* → a = call id, b = offset, c = length, both in characters; ← M_OK a = characters read
+                     (fewer at the end), b = 1 the integrity check failed; or M_ERROR: no such file */
+    M_FILES_DROP, /* → a = session: its files are wanted no more; ← M_OK */
 
     M_KIND_COUNT,
 };
@@ -123,6 +126,8 @@ enum msg_kind {
 #define HEARTBEAT_NONE  UINT64_MAX
 #define HEARTBEAT_ALIEN (UINT64_MAX - 1)
 #define MCP_OWN_OUTPUT  UINT64_MAX
+/* In M_MCP_RESULT.b: the text that came is not the call's. */
+#define MCP_CORRUPT (UINT64_C(1) << 32)
 
 /* A tunneled host: <mcp name>.t<tunnel>.<domain>. */
 #define HOST(tunnel, mcp) (((uint64_t)(tunnel) << 32) | (uint32_t)(mcp))
@@ -150,7 +155,10 @@ enum event_kind {
     EV_USER_MESSAGE,           /* user.message; d = content handle or bytes */
     EV_USER_INTERRUPT,         /* user.interrupt */
     EV_USER_TOOL_RESULT,       /* user.tool_result; c = tool use, d = content handle or characters, flags
-                                  EVENT_IS_ERROR */
+                                  EVENT_IS_ERROR; with EVENT_SPILLED d = TOOL_PIECE(characters of the whole
+                                  output, characters); of a piece of a file (tool TOOL_READ) d =
+                                  TOOL_PIECE(sequence number of the file's call, end of the piece): it begins
+                                  at the last multiple of /orchestrator/read_piece before that */
     EV_USER_TOOL_CONFIRMATION, /* user.tool_confirmation; c = tool use, flags EVENT_IS_ERROR = deny */
     EV_USER_CUSTOM_TOOL_RESULT,
     EV_STATUS_RUNNING,    /* session.status_running */
@@ -165,15 +173,23 @@ enum event_kind {
                           WRITE); d = output characters (BASH), characters written (WRITE), TOOL_PIECE(offset,
                           n) (READ) */
     EV_AGENT_MCP_TOOL_USE,    /* agent.mcp_tool_use; c = HOST(tunnel, mcp) */
-    EV_AGENT_MCP_TOOL_RESULT, /* agent.mcp_tool_result; c = tool use, d = characters */
+    EV_AGENT_MCP_TOOL_RESULT, /* agent.mcp_tool_result; c = tool use, d as of user.tool_result */
 };
 
 #define EVENT_IS_ERROR 1u
 #define EVENT_SPILLED  2u
-#define EVENT_CORRUPT  4u /* the integrity check of a body failed */
+#define EVENT_CORRUPT  4u /* the integrity check of a body failed; of an M_EVENT: at its reader */
 #define EVENT_REFUSED                                                                                        \
     8u /* with EVENT_IS_ERROR, of a posted result: a limit refused the call, it never ran                    \
         */
+
+#define EVENT_FOREIGN                                                                                        \
+    16u /* with EVENT_IS_ERROR, of a posted result: nothing was simulated, the call is not one of ours       \
+         */
+
+/* What the model gets of a spilled output: a note of so many characters, which says how long the output is
+ * and in which file it stands, and then its beginning. */
+#define SPILL_NOTE_CHARS 100u
 
 #define EVENT_B(kind, tool, flags, seq)                                                                      \
     ((uint64_t)(kind) | (uint64_t)(tool) << 8 | (uint64_t)(flags) << 16 | (uint64_t)(seq) << 32)

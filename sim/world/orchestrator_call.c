@@ -331,7 +331,7 @@ static void spill_answered(struct orchestrator *o, const struct ctx *x, struct s
 {
     const struct call *c = call_live(o, use->owner);
     bool ok = how == LEDGER_COMPLETED;
-    uint32_t preview = o->options->preview_chars;
+    uint64_t preview = TOOL_PIECE(use->d, SPILL_NOTE_CHARS + o->options->preview_chars);
 
     ASSERT(c->state == CALL_SPILLING);
     if (how != LEDGER_SHED) recorder_record(o->recorder, METRIC_SPILL_WRITE, x->now - c->spill.since);

@@ -179,6 +179,8 @@ static struct posted posted_of(const struct msg *m)
     return (struct posted){.kind = EVENT_KIND(m->b),
                            .flags = (EVENT_FLAGS(m->b) | (uint32_t)m->e) &
                                     (EVENT_IS_ERROR | EVENT_SPILLED | EVENT_CORRUPT | EVENT_REFUSED),
+                           .tool = EVENT_TOOL(m->b),
+                           .file = EVENT_SEQ(m->b),
                            .c = m->c,
                            .d = m->d,
                            .chars = m->e >> 8};
@@ -231,10 +233,42 @@ static uint32_t find_result(const struct orchestrator *o, const struct session *
     return 0;
 }
 
+/* A worker of ours says which piece of which file it read: it must be the one that was asked for. */
+static bool is_wrong_piece(const struct log_entry *use, const struct posted *p)
+{
+    if (p->tool != TOOL_READ) return false;
+    return use->tool != TOOL_READ || p->file != use->c || p->chars != TOOL_PIECE_OFFSET(use->d) ||
+           p->d > TOOL_PIECE_LENGTH(use->d);
+}
+
+static struct log_entry result_entry(const struct posted *p, uint32_t tool_use)
+{
+    struct log_entry e = {.kind = EV_USER_TOOL_RESULT,
+                          .flags = p->flags & (LOG_FLAGS - 1), /* that it was refused is told */
+                          .c = tool_use,
+                          .d = p->d};
+
+    if (p->flags & EVENT_SPILLED) e.d = TOOL_PIECE(p->chars < UINT32_MAX ? p->chars : UINT32_MAX, p->d);
+    if (p->tool == TOOL_READ && p->d > 0) e.tool = TOOL_READ;
+    return e;
+}
+
+/* What its bytes are worth is seen when they are read; which they are, here. */
+static struct posted checked(struct orchestrator *o, const struct log_entry *use, struct posted p)
+{
+    if (is_wrong_piece(use, &p)) {
+        p.tool = 0;
+        p.flags |= EVENT_CORRUPT;
+    }
+    if (p.flags & EVENT_CORRUPT) recorder_count(o->recorder, COUNTER_HASH_MISMATCHES, 1);
+    return p;
+}
+
 static uint32_t post_result(struct orchestrator *o, const struct ctx *x, struct session *s,
                             const struct posted *p)
 {
     struct log_entry entry;
+    struct posted result;
     uint32_t tool_use = ID_SEQ(p->c), seq;
 
     if (!find_tool_use(o, s, p->c, &entry))
@@ -243,14 +277,9 @@ static uint32_t post_result(struct orchestrator *o, const struct ctx *x, struct 
         recorder_count(o->recorder, COUNTER_RESULTS_DUPLICATE, 1);
         return find_result(o, s, tool_use);
     }
-    if (p->flags & EVENT_CORRUPT) recorder_count(o->recorder, COUNTER_HASH_MISMATCHES, 1);
-    seq =
-        session_emit(o, x, s, session_time(x),
-                     (struct log_entry){.kind = EV_USER_TOOL_RESULT,
-                                        .flags = p->flags & (LOG_FLAGS - 1), /* that it was refused is told */
-                                        .c = tool_use,
-                                        .d = p->d});
-    call_answered(o, x, s, tool_use, &entry, p);
+    result = checked(o, &entry, *p);
+    seq = session_emit(o, x, s, session_time(x), result_entry(&result, tool_use));
+    call_answered(o, x, s, tool_use, &entry, &result);
     turn_advance(o, x, s);
     return seq;
 }
@@ -262,6 +291,7 @@ static uint32_t post_message(struct orchestrator *o, const struct ctx *x, struct
     uint32_t seq = session_emit(o, x, s, at_once ? session_time(x) : 0,
                                 (struct log_entry){.kind = EV_USER_MESSAGE, .d = p->d});
 
+    if (p->flags & EVENT_CORRUPT) recorder_count(o->recorder, COUNTER_HASH_MISMATCHES, 1);
     if (at_once) {
         turn_begin(o, x, s);
     } else {

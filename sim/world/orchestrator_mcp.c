@@ -215,8 +215,9 @@ static void stream_answered(struct orchestrator *o, const struct ctx *x, uint32_
     uint32_t call = stream->call;
     struct session *s = session_get(o, call_of(o, call)->session);
     struct failure f = {.cause = RETRY_STATUS, .status = (uint32_t)m->b, .retry_after_ns = m->e};
-    bool ok = m->b == 200;
+    bool ok = f.status == 200;
 
+    if (m->b & MCP_CORRUPT) recorder_count(o->recorder, COUNTER_HASH_MISMATCHES, 1);
     attempt_end(o, x, stream, ok ? LEDGER_COMPLETED : LEDGER_FAILED);
     if (o->options->mcp_direct || (m->flags & MSG_LAST))
         stream_finish(o, x, ref);

@@ -160,13 +160,22 @@ static uint64_t text_chars(const struct log_entry *e)
 {
     switch ((enum event_kind)e->kind) {
     case EV_USER_MESSAGE:
-    case EV_USER_TOOL_RESULT:
     case EV_USER_CUSTOM_TOOL_RESULT:
-    case EV_AGENT_MESSAGE:
-    case EV_AGENT_MCP_TOOL_RESULT: return e->d;
+    case EV_AGENT_MESSAGE: return e->d;
+    case EV_USER_TOOL_RESULT:
+    case EV_AGENT_MCP_TOOL_RESULT: return e->flags & EVENT_SPILLED ? TOOL_PIECE_LENGTH(e->d) : e->d;
     case EV_AGENT_TOOL_USE: return e->tool == TOOL_WRITE ? e->d : 0; /* what is to be written */
     default: return 0;
     }
+}
+
+/* `d` of the result of a READ: the log keeps but its size, the rest stands in the tool use. */
+static uint64_t piece_of(const struct orchestrator *o, const struct session *s, const struct log_entry *e)
+{
+    struct log_entry use;
+
+    session_log_get(&o->logs, &s->log, (uint32_t)e->c, &use);
+    return TOOL_PIECE(use.c, TOOL_PIECE_OFFSET(use.d) + e->d);
 }
 
 struct msg session_event(const struct orchestrator *o, const struct session *s, uint32_t seq)
@@ -178,6 +187,7 @@ struct msg session_event(const struct orchestrator *o, const struct session *s, 
     session_log_get(&o->logs, &s->log, seq, &e);
     if (e.state == LOG_OPEN) e.at = nsec_max(call_issued_at(o, s, seq, &e), 1);
     chars = text_chars(&e);
+    if (e.kind == EV_USER_TOOL_RESULT && e.tool == TOOL_READ) e.d = piece_of(o, s, &e);
     return (struct msg){.kind = M_EVENT,
                         .bytes = BYTES_EVENT + (uint32_t)(chars < chars_max ? chars : chars_max),
                         .a = EVENT_ID(s->serial, seq),

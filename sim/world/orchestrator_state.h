@@ -150,8 +150,9 @@ struct event_stream {
 /* One event as it came in. */
 struct posted {
     uint32_t kind, flags;
+    uint32_t tool, file; /* TOOL_READ: a piece of the file of that call */
     uint64_t c, d;
-    uint64_t chars; /* of the whole output, when it was spilled */
+    uint64_t chars; /* of the whole output, when it was spilled; where the piece begins */
 };
 
 /* A request to send events that comes in more than one message. */

@@ -15,7 +15,8 @@
 #include "sim/record/recorder.h"
 #include "sim/world/component.h"
 
-/* Characters of a result that is no tool's output: an error, or what WRITE answers. */
+/* Characters of a result that is no tool's output: an error, or what WRITE answers. (The text that says why a
+ * foreign call is refused has as many, see api_client.h.) */
 #define RESULT_ERROR_CHARS 60u
 #define RESULT_WRITE_CHARS 80u
 
@@ -46,20 +47,24 @@ enum call_flag {
     CALL_SPILLED = EVENT_SPILLED,
     CALL_CORRUPT = EVENT_CORRUPT,
     CALL_REFUSED = EVENT_REFUSED,
-    CALL_TIMED_OUT = 16,
-    CALL_BILLED = 32, /* its own sandbox stands in the ledger */
+    CALL_FOREIGN = EVENT_FOREIGN,
+    CALL_TIMED_OUT = 32,
+    CALL_BILLED = 64, /* its own sandbox stands in the ledger */
 };
 
 struct call {
     uint64_t id;   /* the tool use's event */
     uint64_t arg;  /* BASH: execution_ns; READ, WRITE: the file's call; CALL_FILE of BASH: when the write
                       began; from  CALL_POSTING on: when the post began */
-    uint64_t size; /* characters; READ until it is read: TOOL_PIECE */
+    uint64_t size; /* characters; READ: TOOL_PIECE */
     uint32_t seq, slot, next;
     uint32_t use;   /* scope per call: its sandbox, or 0 */
     uint32_t flow;  /* CALL_FILE, CALL_POSTING */
     uint32_t entry; /* ledger: of the spill in CALL_FILE, of the result from CALL_POSTING on */
-    uint32_t sandbox_entry;
+    union {
+        uint32_t sandbox_entry; /* CALL_BILLED */
+        uint32_t file;          /* READ, from CALL_POSTING on: the sequence number of the file's call */
+    };
     uint8_t tool, state, flags, attempts;
 };
 
@@ -78,6 +83,7 @@ struct slot {
     uint32_t use;         /* scope per session: its sandbox, or 0 */
     uint32_t sandbox_entry;
     bool sandbox_ready, sandbox_billed;
+    bool has_files;    /* written for its session */
     bool history_idle; /* the last event of the history ended a turn */
 };
 

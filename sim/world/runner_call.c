@@ -60,23 +60,29 @@ static void sandbox_release(struct runner *r, struct call *c, nsec_t now, bool l
 
 static uint64_t result_chars(const struct runner *r, const struct call *c)
 {
-    uint64_t preview = runner_plan(r)->orchestrator.preview_chars;
+    if (c->flags & CALL_SPILLED) return SPILL_NOTE_CHARS + runner_plan(r)->orchestrator.preview_chars;
+    return c->tool == TOOL_READ ? TOOL_PIECE_LENGTH(c->size) : c->size;
+}
 
-    return c->flags & CALL_SPILLED && preview < c->size ? preview : c->size;
+/* What there is to say of the text, beside its size: of a piece of a file, of which and where. */
+static void describe(const struct call *c, struct msg *m)
+{
+    if (c->flags & CALL_SPILLED) m->e |= c->size << 8;
+    if (c->tool != TOOL_READ || c->flags & CALL_IS_ERROR) return;
+    m->b = EVENT_B(EV_USER_TOOL_RESULT, TOOL_READ, 0, c->file);
+    m->e |= (uint64_t)TOOL_PIECE_OFFSET(c->size) << 8;
 }
 
 static void post(struct runner *r, uint32_t id, struct call *c, struct outbox *out)
 {
     const struct slot *s = runner_slot_of(r, c);
     uint64_t chars = result_chars(r, c);
-    uint64_t flags = c->flags & (EVENT_IS_ERROR | EVENT_SPILLED | EVENT_CORRUPT | EVENT_REFUSED);
-    struct msg m = {.kind = M_EVENTS_SEND,
-                    .a = s->session,
-                    .b = EV_USER_TOOL_RESULT,
-                    .c = c->id,
-                    .d = chars,
-                    .e = flags | (c->flags & CALL_SPILLED ? c->size << 8 : 0)};
+    uint64_t flags =
+        c->flags & (EVENT_IS_ERROR | EVENT_SPILLED | EVENT_CORRUPT | EVENT_REFUSED | EVENT_FOREIGN);
+    struct msg m = {
+        .kind = M_EVENTS_SEND, .a = s->session, .b = EV_USER_TOOL_RESULT, .c = c->id, .d = chars, .e = flags};
 
+    describe(c, &m);
     m.bytes = 450 + (uint32_t)(chars < INT32_MAX ? chars : INT32_MAX);
     c->state = CALL_POSTING;
     c->flow = request_open(out, ADDR(ROLE_ORCHESTRATOR, 0), id, m);
@@ -86,6 +92,7 @@ static void answer(struct runner *r, uint32_t id, struct call *c, nsec_t now, st
 {
     sandbox_release(r, c, now, false);
     mark(r, c, MARK_RESULT_SENT, now);
+    if (c->tool == TOOL_READ) c->file = (uint32_t)(c->arg >> 32);
     c->arg = now;
     c->attempts = 0;
     c->entry = recorder_open(runner_recorder(r), ACCOUNT_RESULT);
@@ -152,8 +159,11 @@ static void file_request(struct runner *r, uint32_t id, struct call *c, struct m
 
 static void file_write(struct runner *r, uint32_t id, struct call *c, uint64_t file, struct outbox *out)
 {
-    struct msg m = {.kind = M_FILE_WRITE, .a = file, .b = c->size, .c = runner_slot_of(r, c)->session};
+    struct slot *s = runner_slot_of(r, c);
+    struct msg m = {
+        .kind = M_FILE_WRITE, .a = file, .b = c->size, .c = s->session, .d = c->tool == TOOL_WRITE};
 
+    s->has_files = true;
     file_request(r, id, c, m, out);
 }
 
@@ -192,7 +202,7 @@ static void spill_over(struct runner *r, uint32_t id, struct call *c, nsec_t now
 static void read_over(struct runner *r, uint32_t id, struct call *c, nsec_t now, const struct msg *m,
                       struct outbox *out)
 {
-    c->size = m->a;
+    c->size = TOOL_PIECE(TOOL_PIECE_OFFSET(c->size), m->a);
     if (m->b) {
         c->flags |= CALL_CORRUPT;
         recorder_count(runner_recorder(r), COUNTER_HASH_MISMATCHES, 1);
@@ -253,8 +263,8 @@ static void run(struct runner *r, uint32_t id, struct call *c, nsec_t now, struc
     case TOOL_BASH: bash_begin(r, id, c, now, out); break;
     case TOOL_WRITE: file_write(r, id, c, c->arg, out); break;
     case TOOL_READ: file_read(r, id, c, out); break;
-    default: /* no tool of ours */
-        recorder_count(runner_recorder(r), COUNTER_PROTOCOL_VIOLATIONS, 1);
+    default: /* a tool, or a command, that somebody would have to run in earnest */
+        c->flags |= CALL_FOREIGN;
         answer_error(r, id, c, now, out);
     }
 }

@@ -86,6 +86,7 @@ void runner_session_event(struct runner *r, struct slot *s, nsec_t now, const st
     int idle = idleness(m);
     uint32_t id;
 
+    if (EVENT_FLAGS(m->b) & EVENT_CORRUPT) recorder_count(runner_recorder(r), COUNTER_HASH_MISMATCHES, 1);
     if (live ? idle >= 0 : over) worker_on_event(&s->worker, now, idle > 0, over);
     if (!live && idle >= 0) s->history_idle = idle > 0;
     if (kind == EV_USER_TOOL_RESULT &&

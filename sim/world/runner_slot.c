@@ -71,6 +71,20 @@ static void sandbox_end(struct runner *r, struct slot *s, nsec_t now, bool lost)
     s->sandbox_billed = s->sandbox_ready = false;
 }
 
+/* The session's files go with its last slot here: one whose lease was lost may have served it until now
+ * beside another, which has files of its own. */
+static void files_drop(struct runner *r, struct slot *s, struct outbox *out)
+{
+    addr_t disk = ADDR(ROLE_DISK, ADDR_ORDINAL(r->component.env.self));
+
+    if (!s->has_files) return;
+    s->has_files = false;
+    for (uint32_t i = 0; i < r->plan->workers; i++)
+        if (r->slots[i].has_files && r->slots[i].session == s->session) return;
+    /* Nobody waits for the answer: its tag is no call's. */
+    request_open(out, disk, 0, (struct msg){.kind = M_FILES_DROP, .a = s->session});
+}
+
 /* The item is left, or (`lost`) the worker died: all flows and calls end, the sandbox is given back or lost.
  */
 static void slot_drop(struct runner *r, struct slot *s, nsec_t now, bool lost, struct outbox *out)
@@ -80,6 +94,7 @@ static void slot_drop(struct runner *r, struct slot *s, nsec_t now, bool lost, s
     reader_cut(s, out);
     runner_calls_drop(r, s, now, lost, out);
     sandbox_end(r, s, now, lost);
+    files_drop(r, s, out);
     s->settled = 0;
 }
 

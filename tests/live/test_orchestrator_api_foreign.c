@@ -177,9 +177,10 @@ static void start(enum role role)
     ck_assert_int_eq(driver_new(&options, &driver), 0);
     snprintf(address, sizeof address, "127.0.0.1:%d", http_server_port(server));
     client_options.address = address;
-    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
     ck_assert_ptr_nonnull(mkdtemp(directory));
     ck_assert_int_eq(disk_new(base, directory, &disk), 0);
+    client_options.disk = disk;
+    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
     driver_set_dialer(driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(client));
     driver_set_dialer(driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(client));
     driver_set_dialer(driver, ROLE_RUNNER, ROLE_DISK, disk_dialer(disk));
@@ -233,10 +234,13 @@ START_TEST(a_runner)
     ASKED("GET /base/v1/sessions/sesn_01S%2Fx/events/stream [Bearer sk-ant-req-1]");
     ASKED("GET /base/v1/sessions/sesn_01S%2Fx/events?limit=1000 [Bearer sk-ant-req-1]");
     ASKED("GET /base/v1/sessions/sesn_01S%2Fx/events?limit=1000&page=c%3D1 [Bearer sk-ant-req-1]");
-    ASKED("{\"events\":[{\"type\":\"user.tool_result\",\"tool_use_id\":\"sevt_b\",\"is_error\":false,"
-          "\"content\":[{\"type\":"
-          "\"text\",\"text\":\"\"}]}]}");
-    ASKED("{\"events\":[{\"type\":\"user.tool_result\",\"tool_use_id\":\"sevt_c\",\"is_error\":true");
+    /* Neither could be run here: both are told so, and nothing is made up. */
+    ASKED("{\"events\":[{\"type\":\"user.tool_result\",\"tool_use_id\":\"sevt_b\",\"is_error\":true,"
+          "\"content\":"
+          "[{\"type\":\"text\",\"text\":\"" API_CLIENT_FOREIGN "\"}]}]}");
+    ASKED("{\"events\":[{\"type\":\"user.tool_result\",\"tool_use_id\":\"sevt_c\",\"is_error\":true,"
+          "\"content\":"
+          "[{\"type\":\"text\",\"text\":\"" API_CLIENT_FOREIGN "\"}]}]}");
     ASKED("work_01W/stop [Bearer sk-ant-req-1] {\"force\":true}");
     ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
     stop();

@@ -1,4 +1,5 @@
 /* The parts of the control plane's wire that need no socket. */
+#include "mock-orchestrator/api_body.h"
 #include "mock-orchestrator/api_event.h"
 #include "mock-orchestrator/api_time.h"
 #include "mock-orchestrator/api_wire.h"
@@ -8,6 +9,8 @@
 #include "mock-orchestrator/token_table.h"
 #include "sim/base/prng.h"
 #include "sim/base/str.h"
+#include "sim/live/content.h"
+#include "sim/live/disk.h"
 #include "sim/live/driver.h"
 #include "sim/live/tcp.h"
 #include "sim/plan/parse.h"
@@ -267,17 +270,23 @@ START_TEST(facts)
                                       "chars=1; spilled=",
                                       "chars=1; corrupt; more",
                                       "chars=1; refused; corrupt",
+                                      "chars=1; file=1",
+                                      "chars=1; file=1; offset=",
+                                      "chars=1; file=1; offset=2; spilled=3",
                                       "7"};
     struct api_facts f, got;
     char text[API_FACTS_SIZE];
 
-    for (int i = 0; i < 16; i++) {
-        f = (struct api_facts){.chars = i & 1 ? UINT64_MAX : 0,
+    for (int i = 0; i < 32; i++) {
+        f = (struct api_facts){.file = i & 16 ? UINT64_MAX : 0,
+                               .offset = i & 16 ? UINT64_MAX : 0,
+                               .chars = i & 1 ? UINT64_MAX : 0,
                                .spilled = i & 2 ? UINT64_MAX : 0,
                                .corrupt = (i & 4) != 0,
                                .refused = (i & 8) != 0};
         api_facts_format(&f, text);
         ck_assert_msg(api_facts_parse(text, &got), "%s", text);
+        ck_assert(got.file == f.file && got.offset == f.offset);
         ck_assert(got.chars == f.chars && got.spilled == f.spilled && got.corrupt == f.corrupt &&
                   got.refused == f.refused);
     }
@@ -361,7 +370,7 @@ static void teardown(void)
 }
 
 /* Writes and reads again. */
-static struct msg there_and_back(const struct msg *m, bool *ret_intact)
+static struct msg there_and_back(const struct msg *m)
 {
     struct api_event_writer w = {.driver = driver, .session = 5};
     struct intern ids;
@@ -375,7 +384,7 @@ static struct msg there_and_back(const struct msg *m, bool *ret_intact)
     intern_init(&ids, 1000, 10);
     api_event_write(&w, m, out);
     ck_assert_int_eq(json_text_parse_buffer(out, &json, why), 0);
-    e = api_event_read(&r, json, &got, ret_intact);
+    e = api_event_read(&r, json, &got);
     ck_assert_int_eq(e, 0);
     ck_assert_uint_eq(intern_count(&ids), 0);
     json_decref(json);
@@ -427,10 +436,9 @@ START_TEST(events_there_and_back)
                         .c = cases[i].c,
                         .d = cases[i].d,
                         .e = 123456789};
-        bool intact, mcp = cases[i].tool == TOOL_MCP, text = true;
-        struct msg got = there_and_back(&m, &intact);
+        bool mcp = cases[i].tool == TOOL_MCP, text = true;
+        struct msg got = there_and_back(&m);
 
-        ck_assert(intact);
         ck_assert_uint_eq(got.type, MSG_DATA);
         ck_assert_uint_eq(got.a, m.a);
         ck_assert_uint_eq(got.b, mcp ? EVENT_B(cases[i].kind, 0, 0, 9) : m.b);
@@ -443,36 +451,201 @@ START_TEST(events_there_and_back)
 }
 END_TEST
 
+/* Texts
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* The text as a string of its own. */
+static char *text_of(const struct api_body *b)
+{
+    struct evbuffer *out = evbuffer_new();
+    size_t n;
+    char *text;
+
+    api_body_write(b, out);
+    n = evbuffer_get_length(out);
+    text = calloc(1, n + 1);
+    evbuffer_remove(out, text, n);
+    evbuffer_free(out);
+    return text;
+}
+
+/* The model learns where the rest is, and how much. */
+START_TEST(a_preview_names_its_file)
+{
+    struct api_body b = {.id = 0x300000005, .spilled = 400000, .chars = SPILL_NOTE_CHARS + 2000};
+    char path[DISK_PATH_SIZE], *text = text_of(&b), head[2000];
+
+    disk_path(b.id, path);
+    ck_assert_str_eq(path, "/tmp/windtunnel-0000000300000005.txt");
+    ck_assert_uint_eq(strlen(text), b.chars);
+    ck_assert_ptr_nonnull(strstr(text, path));
+    ck_assert_ptr_nonnull(strstr(text, "400000 characters"));
+    content_fill(b.id, 0, head, sizeof head);
+    ck_assert_int_eq(memcmp(text + SPILL_NOTE_CHARS, head, sizeof head), 0);
+    free(text);
+    /* Whatever a peer says of its size; and one without a beginning. */
+    b.spilled = UINT64_MAX;
+    b.chars = SPILL_NOTE_CHARS;
+    text = text_of(&b);
+    ck_assert(api_body_check(&b, text, strlen(text)));
+    free(text);
+    b.chars = 7;
+    text = text_of(&b);
+    ck_assert_uint_eq(strlen(text), 7);
+    free(text);
+}
+END_TEST
+
+START_TEST(texts_are_checked)
+{
+    const struct api_body bodies[] = {{.id = 7, .chars = 300},
+                                      {.id = 7, .offset = 50000, .chars = 300},
+                                      {.id = 7, .spilled = 400000, .chars = 300}};
+
+    for (int i = 0; i < 3; i++) {
+        char *text = text_of(&bodies[i]);
+        struct api_body other = bodies[i];
+
+        ck_assert(api_body_check(&bodies[i], text, 300));
+        ck_assert(!api_body_check(&bodies[i], text, 299));
+        for (size_t at = 0; at < 300; at++) {
+            text[at] ^= 1;
+            ck_assert_msg(!api_body_check(&bodies[i], text, 300), "body %d, character %zu", i, at);
+            text[at] ^= 1;
+        }
+        other.id++;
+        ck_assert(!api_body_check(&other, text, 300));
+        other = bodies[i];
+        other.offset += 8;
+        ck_assert(!api_body_check(&other, text, 300));
+        free(text);
+    }
+}
+END_TEST
+
+/* Writes the event, changes a character of its text, and reads it again. */
+static struct msg spoilt(const struct msg *m, bool spoil)
+{
+    struct api_event_writer w = {.driver = driver, .session = 5};
+    struct intern ids;
+    struct api_event_reader r = {.driver = driver, .ids = &ids};
+    struct evbuffer *out = evbuffer_new();
+    char why[JSON_TEXT_WHY_MAX], *text;
+    json_t *json;
+    struct msg got;
+
+    intern_init(&ids, 1000, 10);
+    api_event_write(&w, m, out);
+    evbuffer_add(out, "", 1);
+    text = strstr((char *)evbuffer_pullup(out, -1), "\"text\":\"");
+    ck_assert_ptr_nonnull(text);
+    if (spoil) text[strlen("\"text\":\"") + 150] ^= 1;
+    text = (char *)evbuffer_pullup(out, -1);
+    ck_assert_int_eq(json_text_parse(text, strlen(text), &json, why), 0);
+    ck_assert_int_eq(api_event_read(&r, json, &got), 0);
+    json_decref(json);
+    evbuffer_free(out);
+    intern_deinit(&ids);
+    return got;
+}
+
+/* Whoever reads a stream or a history sees that a text is not what it was. */
+START_TEST(texts_of_events_are_checked)
+{
+    static const struct {
+        enum event_kind kind;
+        uint32_t tool, flags;
+        uint64_t d;
+        uint64_t chars;
+    } cases[] = {
+        {EV_USER_MESSAGE, 0, 0, 200, 200},
+        {EV_AGENT_MESSAGE, 0, 0, 200, 200},
+        {EV_USER_TOOL_RESULT, 0, 0, 200, 200},
+        {EV_USER_TOOL_RESULT, 0, EVENT_SPILLED, TOOL_PIECE(400000, 2100), 2100},
+        {EV_USER_TOOL_RESULT, TOOL_READ, 0, TOOL_PIECE(3, 100000), 50000},
+        {EV_USER_TOOL_RESULT, TOOL_READ, 0, TOOL_PIECE(3, 100001), 1},
+        {EV_AGENT_MCP_TOOL_RESULT, TOOL_MCP, 0, 200, 200},
+        {EV_AGENT_MCP_TOOL_RESULT, TOOL_MCP, EVENT_SPILLED, TOOL_PIECE(400000, 2100), 2100},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct msg m = {.kind = M_EVENT,
+                        .a = UINT64_C(0x900000005),
+                        .b = EVENT_B(cases[i].kind, cases[i].tool, cases[i].flags, 9),
+                        .c = 0x300000005,
+                        .d = cases[i].d,
+                        .e = 1};
+        struct msg got = spoilt(&m, false);
+
+        ck_assert_msg(got.d == cases[i].chars && EVENT_FLAGS(got.b) == 0, "case %zu", i);
+        if (cases[i].chars == 1) continue; /* the character of interest is none of the text */
+        ck_assert_msg(EVENT_FLAGS(spoilt(&m, true).b) == EVENT_CORRUPT, "case %zu", i);
+    }
+}
+END_TEST
+
+/* What a command must be run for is not said to be simulated. */
+START_TEST(a_command_in_earnest)
+{
+    const struct msg m = {.kind = M_EVENT,
+                          .a = 0x100000005,
+                          .b = EVENT_B(EV_AGENT_TOOL_USE, TOOL_BASH, 0, 1),
+                          .c = 1000,
+                          .d = 67};
+    struct api_event_writer w = {.driver = driver, .session = 5, .hash_commands = true};
+    struct intern ids;
+    struct api_event_reader r = {.driver = driver, .ids = &ids};
+    struct evbuffer *out = evbuffer_new();
+    char why[JSON_TEXT_WHY_MAX];
+    struct msg got;
+    json_t *json;
+
+    intern_init(&ids, 1000, 10);
+    api_event_write(&w, &m, out);
+    ck_assert_int_eq(json_text_parse_buffer(out, &json, why), 0);
+    ck_assert_ptr_nonnull(strstr(json_text_get(json_object_get(json, "input"), "command"), "sha256sum"));
+    ck_assert_int_eq(api_event_read(&r, json, &got), 0);
+    ck_assert_uint_eq(EVENT_TOOL(got.b), 255);
+    json_decref(json);
+    evbuffer_free(out);
+    intern_deinit(&ids);
+}
+END_TEST
+
 /* An event that is not processed yet, and one whose text was changed on the way. */
 START_TEST(events_otherwise)
 {
     struct msg m = {.kind = M_EVENT, .a = 0x100000005, .b = EVENT_B(EV_USER_MESSAGE, 0, 0, 1), .d = 3};
     struct intern ids;
     struct api_event_reader r = {.driver = driver, .ids = &ids};
-    bool intact;
     json_t *json;
 
-    ck_assert_uint_eq(there_and_back(&m, &intact).e, 0);
+    ck_assert_uint_eq(there_and_back(&m).e, 0);
     intern_init(&ids, 1000, 10);
     json = json_pack("{s:s,s:s,s:s,s:{s:s,s:{s:s}}}", "id", "sevt_0000000100000005", "type", "agent.tool_use",
                      "name", "write", "input", "content", "not what was generated", "windtunnel", "call",
                      "sevt_0000000100000004");
-    ck_assert_int_eq(api_event_read(&r, json, &m, &intact), 0);
-    ck_assert(!intact);
+    ck_assert_int_eq(api_event_read(&r, json, &m), 0);
+    ck_assert_uint_eq(EVENT_FLAGS(m.b), EVENT_CORRUPT);
     json_decref(json);
     /* Of a control plane that is not ours: its own ids, a tool that nobody here has, no hints. */
     json = json_pack("{s:s,s:s,s:s,s:{}}", "id", "sevt_01ABC", "type", "agent.tool_use", "name", "grep",
                      "input");
-    ck_assert_int_eq(api_event_read(&r, json, &m, &intact), 0);
+    ck_assert_int_eq(api_event_read(&r, json, &m), 0);
     ck_assert_uint_eq(EVENT_TOOL(m.b), 255);
     ck_assert(m.a & API_FOREIGN);
     json_decref(json);
+    json = json_pack("{s:s,s:s,s:s,s:{s:s}}", "id", "sevt_01ABE", "type", "agent.tool_use", "name", "bash",
+                     "input", "command", "ls");
+    ck_assert_int_eq(api_event_read(&r, json, &m), 0);
+    ck_assert_uint_eq(EVENT_TOOL(m.b), 255);
+    json_decref(json);
     json = json_pack("{s:s,s:s}", "id", "sevt_01ABD", "type", "session.usage");
-    ck_assert_int_eq(api_event_read(&r, json, &m, &intact), 0);
+    ck_assert_int_eq(api_event_read(&r, json, &m), 0);
     ck_assert_int_eq(EVENT_KIND(m.b), EV_NONE);
     json_decref(json);
     json = json_pack("{s:s}", "type", "session.usage");
-    ck_assert_int_eq(api_event_read(&r, json, &m, &intact), -EINVAL);
+    ck_assert_int_eq(api_event_read(&r, json, &m), -EINVAL);
     json_decref(json);
     intern_deinit(&ids);
 }
@@ -492,6 +665,10 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, ids_and_numbers);
     tcase_add_test(tc, words);
     tcase_add_test(tc, events_there_and_back);
+    tcase_add_test(tc, a_preview_names_its_file);
+    tcase_add_test(tc, texts_are_checked);
+    tcase_add_test(tc, a_command_in_earnest);
+    tcase_add_test(tc, texts_of_events_are_checked);
     tcase_add_test(tc, events_otherwise);
 }
 

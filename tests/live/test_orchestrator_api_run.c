@@ -100,10 +100,11 @@ static void start(const char *more)
     ck_assert_int_eq(api_server_new(driver, &server_options, &server), 0);
     snprintf(address, sizeof address, "127.0.0.1:%d", api_server_port(server));
     client_options.address = address;
-    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
-    ck_assert_int_eq(local_flow_new(driver, &local), 0);
     ck_assert_ptr_nonnull(mkdtemp(directory));
     ck_assert_int_eq(disk_new(base, directory, &disk), 0);
+    client_options.disk = disk;
+    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
+    ck_assert_int_eq(local_flow_new(driver, &local), 0);
     driver_set_dialer(driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(client));
     driver_set_dialer(driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(client));
     driver_set_dialer(driver, ROLE_ORCHESTRATOR, ROLE_MCP, local);

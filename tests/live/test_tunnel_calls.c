@@ -294,6 +294,11 @@ START_TEST(calls_go_directly)
     }
     ck_assert_uint_eq(calls(ACCOUNT_CALL).ends[LEDGER_COMPLETED], 4);
     ck_assert_uint_eq(calls(ACCOUNT_CALL).ends[LEDGER_LOST] + calls(ACCOUNT_CALL).ends[LEDGER_FAILED], 2);
+    ck_assert_uint_eq(chain_counter(&chain, COUNTER_HASH_MISMATCHES), 0);
+    chain.corrupt = true;
+    begin_turn(turns - 1);
+    chain_run_until(&chain, turns_done);
+    ck_assert_uint_eq(chain_counter(&chain, COUNTER_HASH_MISMATCHES), 2);
     driver_free(chain.driver);
     chain.driver = NULL;
     mcp_direct_free(direct);

@@ -306,6 +306,26 @@ START_TEST(bad_ends_of_a_turn)
 }
 END_TEST
 
+/* An event whose text is not what it should be: its reader said so. */
+START_TEST(wrong_texts_are_counted)
+{
+    struct hand *h = hand_new();
+    struct msg m = {.kind = M_EVENT, .bytes = 350, .a = 1001, .b = EVENT_B(EV_AGENT_MESSAGE, 0, 0, 1)};
+    uint32_t stream;
+
+    hand_start(h, CLIENT);
+    hand_until(h, 1 * S);
+    stream = open_session(h);
+    hand_msg(h, stream, MSG_DATA, m);
+    ck_assert_uint_eq(hand_count(h, COUNTER_HASH_MISMATCHES), 0);
+    m.b = EVENT_B(EV_AGENT_MESSAGE, 0, EVENT_CORRUPT, 2);
+    hand_msg(h, stream, MSG_DATA, m);
+    hand_msg(h, stream, MSG_DATA, m); /* seen twice, it is one */
+    ck_assert_uint_eq(hand_count(h, COUNTER_HASH_MISMATCHES), 1);
+    hand_end(h, EVENT_END);
+}
+END_TEST
+
 START_TEST(credit_is_granted_in_batches)
 {
     struct hand *h = hand_new();
@@ -394,5 +414,5 @@ SUITE_MAIN("client", a_session_of_two_turns, lateness_is_recorded_beside_the_ser
            sessions_are_numbered_over_all_loads, failed_requests_are_tried_again_for_a_while,
            a_refusal_for_good_is_not_tried_again, patience_ends, a_lost_stream_is_opened_again_and_caught_up,
            an_idle_on_the_stream_while_catching_up_counts_once, a_message_that_arrived_is_not_sent_again,
-           bad_ends_of_a_turn, credit_is_granted_in_batches, closed_users_go_on_until_the_end,
-           sessions_beyond_the_limit_are_shed, timers_stay_few)
+           bad_ends_of_a_turn, wrong_texts_are_counted, credit_is_granted_in_batches,
+           closed_users_go_on_until_the_end, sessions_beyond_the_limit_are_shed, timers_stay_few)

@@ -205,6 +205,56 @@ START_TEST(large_outputs_are_read_back_in_pieces)
 }
 END_TEST
 
+/* What a worker says of a piece must be what it was asked for; the event tells which it is. */
+START_TEST(a_piece_is_the_one_that_was_asked_for)
+{
+    const struct {
+        uint32_t file, offset, chars;
+        bool wrong;
+    } posts[] = {
+        {0, 0, 150000, false}, {1, 0, 150000, true}, {0, 150000, 100000, true}, {0, 0, 150001, true}};
+
+    for (int i = 0; i < 4; i++) {
+        struct orch *t = orch_new();
+        uint64_t session;
+        uint32_t worker, file;
+        struct msg use, read, m;
+
+        t->calls[1].tool = TOOL_READ;
+        t->h->turns[0].step_count = 2;
+        orch_start(t);
+        session = create(t, 0);
+        serve(t);
+        worker = stream(t, session);
+        say(t, session);
+        hand_until(t->h, 1 * S);
+        use = event_of(t, worker, EV_AGENT_TOOL_USE);
+        file = EVENT_SEQ(use.b);
+        post(t, session, EV_USER_TOOL_RESULT, use.a, 2100, EVENT_SPILLED | UINT64_C(400000) << 8);
+        m = event_of(t, worker, EV_USER_TOOL_RESULT);
+        ck_assert_uint_eq(m.d, TOOL_PIECE(400000, 2100));
+        ck_assert_uint_eq(m.bytes, 350 + 2100);
+        hand_until(t->h, 2 * S);
+        read = event_of(t, worker, EV_AGENT_TOOL_USE);
+        m = (struct msg){.kind = M_EVENTS_SEND,
+                         .a = session,
+                         .b = EVENT_B(EV_USER_TOOL_RESULT, TOOL_READ, 0, file + posts[i].file),
+                         .c = read.a,
+                         .d = posts[i].chars,
+                         .e = (uint64_t)posts[i].offset << 8};
+        ck_assert_int_eq(request(t, m).kind, M_OK);
+        ck_assert_uint_eq(hand_count(t->h, COUNTER_HASH_MISMATCHES), posts[i].wrong);
+        m = event_of(t, worker, EV_USER_TOOL_RESULT);
+        ck_assert_uint_eq(m.d, posts[i].wrong ? posts[i].chars : TOOL_PIECE(file, 150000));
+        ck_assert_uint_eq(EVENT_TOOL(m.b), posts[i].wrong ? 0 : TOOL_READ);
+        hand_until(t->h, 2 * S);
+        read = event_of(t, worker, EV_AGENT_TOOL_USE);
+        ck_assert_uint_eq(TOOL_PIECE_OFFSET(read.d), 150000);
+        orch_end(t, EVENT_END);
+    }
+}
+END_TEST
+
 START_TEST(a_call_without_answer_times_out)
 {
     struct orch *t = orch_new();
@@ -435,5 +485,6 @@ END_TEST
 
 SUITE_MAIN("orchestrator", one_session_with_one_bash_call, polls_wait_and_leases_lapse,
            a_running_session_gets_a_new_item, a_refused_call_is_shed, large_outputs_are_read_back_in_pieces,
-           a_call_without_answer_times_out, an_interrupt_ends_the_turn, lists_page_both_ways,
-           streams_heed_credit_and_drop_laggards, requests_of_many_messages, limits_and_faults)
+           a_piece_is_the_one_that_was_asked_for, a_call_without_answer_times_out, an_interrupt_ends_the_turn,
+           lists_page_both_ways, streams_heed_credit_and_drop_laggards, requests_of_many_messages,
+           limits_and_faults)

@@ -60,8 +60,11 @@ START_TEST(a_call_through_the_tunnel)
     ck_assert(hand_sent(t->h, open.flow, MSG_DATA, &call) && call.kind == M_MCP_CALL && call.a != attempt);
     mcp_result(t, open.flow, attempt, 200, 5); /* an answer to an earlier attempt is nothing */
     ck_assert_uint_eq(ended(t, ACCOUNT_CALL, LEDGER_COMPLETED), 1);
-    mcp_result(t, open.flow, call.a, 200, 5);
+    ck_assert_uint_eq(hand_count(t->h, COUNTER_HASH_MISMATCHES), 0);
+    hand_msg(t->h, open.flow, MSG_DATA,
+             (struct msg){.kind = M_MCP_RESULT, .a = call.a, .b = 200 | MCP_CORRUPT, .c = 5});
     ck_assert_uint_eq(ended(t, ACCOUNT_CALL, LEDGER_COMPLETED), 2);
+    ck_assert_uint_eq(hand_count(t->h, COUNTER_HASH_MISMATCHES), 1); /* its text was another one's */
     hand_until(t->h, 67 * S - 1);
     ck_assert(!hand_sent(t->h, open.flow, MSG_DATA, NULL));
     hand_until(t->h, 67 * S);
@@ -205,7 +208,8 @@ START_TEST(large_results_are_written_to_the_sandbox)
     hand_until(t->h, 3 * S);
     ck_assert_int_eq(post(t, session, EV_USER_TOOL_RESULT, write.a, 50, 0).kind, M_OK);
     m = event_of(t, client, EV_AGENT_MCP_TOOL_RESULT);
-    ck_assert(m.c == call.d && m.d == 2000 && EVENT_FLAGS(m.b) == EVENT_SPILLED);
+    ck_assert(m.c == call.d && m.d == TOOL_PIECE(400000, SPILL_NOTE_CHARS + 2000) &&
+              EVENT_FLAGS(m.b) == EVENT_SPILLED);
     ck_assert_uint_eq(histogram_max(hand_metric(t->h, METRIC_SPILL_WRITE)), 2 * S);
     ck_assert_uint_eq(histogram_max(hand_metric(t->h, METRIC_MCP_CALL)), 0);
     ck_assert_uint_eq(histogram_max(hand_metric(t->h, METRIC_TOOL_CALL)), 2 * S);

@@ -229,6 +229,7 @@ START_TEST(large_outputs_are_spilled)
     ck_assert_uint_eq(write.msg.a, 1001);
     ck_assert_uint_eq(write.msg.b, 400000);
     ck_assert_uint_eq(write.msg.c, SESSION);
+    ck_assert_uint_eq(write.msg.d, 0);
     hand_until(h, h->now); /* the second ends in the same moment */
     post = hand_wait(h, M_EVENTS_SEND, h->now);
     ck_assert_uint_eq(post.msg.c, 1002);
@@ -241,7 +242,7 @@ START_TEST(large_outputs_are_spilled)
     hand_until(h, h->now + 250 * MS);
     hand_answer(h, write.flow, kind_a(M_OK, 400000));
     post = hand_request(h, M_EVENTS_SEND);
-    ck_assert_uint_eq(post.msg.d, 2000);
+    ck_assert_uint_eq(post.msg.d, SPILL_NOTE_CHARS + 2000);
     ck_assert_uint_eq(post.msg.e, (UINT64_C(400000) << 8) | EVENT_SPILLED);
     ck_assert_uint_eq(histogram_max(hand_metric(h, METRIC_SPILL_WRITE)), 250 * MS);
     ck_assert_uint_eq(hand_count(h, COUNTER_SPILLED_BYTES), 400000);
@@ -269,6 +270,7 @@ START_TEST(files_are_written_and_read_by_tools)
     file = hand_wait(h, M_FILE_WRITE, h->now);
     ck_assert_uint_eq(file.msg.a, 4711);
     ck_assert_uint_eq(file.msg.b, 300000);
+    ck_assert_uint_eq(file.msg.d, 1); /* the bytes that came with it */
     hand_answer(h, file.flow, kind_a(M_OK, 300000));
     post = hand_request(h, M_EVENTS_SEND);
     ck_assert_uint_lt(post.msg.d, 200);
@@ -281,23 +283,104 @@ START_TEST(files_are_written_and_read_by_tools)
     ck_assert_uint_eq(hand_marked(h, 1001, MARK_CLAIMED), 0);
     ck_assert_uint_eq(hand_totals(h, ACCOUNT_SPILL).opened, 0); /* the orchestrator's */
 
-    tool_use(h, stream, TOOL_READ, 2, 4711, TOOL_PIECE(200000, 100000), 0);
+    tool_use(h, stream, TOOL_READ, 2, UINT64_C(9) << 32 | 4711, TOOL_PIECE(200000, 100000), 0);
     file = hand_wait(h, M_FILE_READ, h->now);
-    ck_assert_uint_eq(file.msg.a, 4711);
+    ck_assert_uint_eq(file.msg.a, UINT64_C(9) << 32 | 4711);
     ck_assert_uint_eq(file.msg.b, 200000);
     ck_assert_uint_eq(file.msg.c, 100000);
     hand_answer(h, file.flow, (struct msg){.kind = M_OK, .a = 90000, .b = 1});
     post = hand_request(h, M_EVENTS_SEND);
     ck_assert_uint_eq(post.msg.d, 90000);
-    ck_assert_uint_eq(post.msg.e, EVENT_CORRUPT);
+    /* It says which piece of which file it is. */
+    ck_assert_uint_eq(post.msg.e, (UINT64_C(200000) << 8) | EVENT_CORRUPT);
+    ck_assert_uint_eq(post.msg.b, EVENT_B(EV_USER_TOOL_RESULT, TOOL_READ, 0, 9));
     ck_assert_uint_eq(hand_marked(h, 1002, MARK_EXEC_DONE), 1);
     ck_assert_uint_eq(hand_marked(h, 1002, MARK_SANDBOX_READY), 0); /* it waited for none */
     ck_assert_uint_eq(hand_count(h, COUNTER_HASH_MISMATCHES), 1);
 
     tool_use(h, stream, TOOL_READ, 3, 4712, TOOL_PIECE(0, 100000), 0);
     hand_error(h, hand_wait(h, M_FILE_READ, h->now).flow, 404);
-    ck_assert_uint_eq(hand_request(h, M_EVENTS_SEND).msg.e, EVENT_IS_ERROR);
+    post = hand_request(h, M_EVENTS_SEND);
+    ck_assert_uint_eq(post.msg.e, EVENT_IS_ERROR);
+    ck_assert_uint_eq(post.msg.b, EV_USER_TOOL_RESULT);
     hand_end(h, EVENT_CRASH);
+}
+END_TEST
+
+/* With the session its files go: whether it ends, or the lease is lost. */
+START_TEST(files_go_with_their_session)
+{
+    struct hand *h = hand_new();
+    struct effect file, b;
+    uint32_t stream;
+
+    h->runner.cold_start_ns = dist_constant(0);
+    hand_start(h, RUNNER);
+    stream = serve(h);
+    tool_use(h, stream, TOOL_BASH, 1, 0, 400000, 0);
+    file = hand_wait(h, M_FILE_WRITE, h->now);
+    hand_answer(h, file.flow, kind_a(M_OK, 400000));
+    hand_answer(h, hand_request(h, M_EVENTS_SEND).flow, kind_a(M_OK, 1));
+    hand_no_request(h, M_FILES_DROP);
+    hand_session_event(h, stream, EV_SESSION_DELETED, 5, 0, MSG_LAST);
+    hand_error(h, hand_request(h, M_WORK_STOP).flow, 409);
+    file = hand_request(h, M_FILES_DROP);
+    ck_assert_uint_eq(file.to, ADDR(ROLE_DISK, 0));
+    ck_assert_uint_eq(file.msg.a, SESSION);
+    hand_answer(h, file.flow, kind_a(M_OK, 0));
+    ck_assert(!world_flow_alive(h->world, file.flow));
+
+    stream = serve(h);
+    tool_use(h, stream, TOOL_WRITE, 1, 4711, 300000, 0);
+    b = hand_wait(h, M_WORK_HEARTBEAT, h->now + 30 * S);
+    hand_answer(h, b.flow,
+                (struct msg){.kind = M_HEARTBEAT_MISMATCH, .a = 5, .b = 300 * S, .c = WORK_ACTIVE});
+    hand_request(h, M_FILES_DROP);
+
+    /* One without files has nothing to drop. */
+    stream = serve(h);
+    hand_session_event(h, stream, EV_SESSION_DELETED, 5, 0, MSG_LAST);
+    hand_error(h, hand_request(h, M_WORK_STOP).flow, 409);
+    hand_no_request(h, M_FILES_DROP);
+    hand_end(h, EVENT_END);
+}
+END_TEST
+
+/* What would have to be run in earnest is answered with an error, and it is said why. */
+START_TEST(foreign_calls_are_refused)
+{
+    struct hand *h = hand_new();
+    struct effect post;
+    uint32_t stream;
+
+    h->runner.cold_start_ns = dist_constant(0);
+    hand_start(h, RUNNER);
+    stream = serve(h);
+    tool_use(h, stream, (enum tool)255, 1, 0, 0, 0);
+    post = hand_wait(h, M_EVENTS_SEND, h->now);
+    ck_assert_uint_eq(post.msg.c, 1001);
+    ck_assert_uint_eq(post.msg.e, EVENT_IS_ERROR | EVENT_FOREIGN);
+    ck_assert_uint_eq(hand_count(h, COUNTER_PROTOCOL_VIOLATIONS), 0);
+    hand_end(h, EVENT_END);
+}
+END_TEST
+
+/* An event whose text is not what it should be: its reader said so. */
+START_TEST(wrong_texts_are_counted)
+{
+    struct hand *h = hand_new();
+    struct msg m = {.kind = M_EVENT, .bytes = 350, .a = 1001};
+    uint32_t stream;
+
+    hand_start(h, RUNNER);
+    stream = serve(h);
+    m.b = EVENT_B(EV_AGENT_MESSAGE, 0, 0, 1);
+    hand_msg(h, stream, MSG_DATA, m);
+    ck_assert_uint_eq(hand_count(h, COUNTER_HASH_MISMATCHES), 0);
+    m.b = EVENT_B(EV_AGENT_MESSAGE, 0, EVENT_CORRUPT, 1);
+    hand_msg(h, stream, MSG_DATA, m);
+    ck_assert_uint_eq(hand_count(h, COUNTER_HASH_MISMATCHES), 1);
+    hand_end(h, EVENT_END);
 }
 END_TEST
 
@@ -555,7 +638,8 @@ END_TEST
 
 SUITE_MAIN("runner", a_call_from_claim_to_result, empty_polls_and_their_counts,
            history_is_read_before_anything_is_served, no_call_is_served_twice_in_one_claim,
-           large_outputs_are_spilled, files_are_written_and_read_by_tools, the_tool_timeout_cuts,
+           large_outputs_are_spilled, files_are_written_and_read_by_tools, files_go_with_their_session,
+           foreign_calls_are_refused, wrong_texts_are_counted, the_tool_timeout_cuts,
            results_are_posted_again_within_the_lease, fifty_calls_with_a_sandbox_each, limits_queue_or_shed,
            a_lost_lease_is_left_alone, a_stopping_item_is_finished, a_deleted_session_is_left_at_once,
            workers_crash_by_fault, drained_runners_stop_polling, idle_workers_keep_few_timers)
