@@ -30,7 +30,8 @@ struct role_process {
     struct role_surfaces *surfaces;
     struct child_link *link;
     struct relay **relays;
-    struct event *watch; /* of the machine's limits */
+    struct tcp_hold *hold; /* of one that waits for a fault's end; until "go" */
+    struct event *watch;   /* of the machine's limits */
     struct flight_writer *flight, *journal;
     char journal_path[512];
     addr_t *started; /* components that start with the process */
@@ -246,7 +247,9 @@ static void on_go(void *user, uint64_t epoch_ns, uint64_t wall_offset_ns)
     driver_set_clock(r->driver, epoch_ns, wall_offset_ns);
     for (size_t i = 0; r->relays && i < r->run->layout->relayed_count; i++)
         relay_start(r->relays[i], epoch_ns);
-    x = start_components(r);
+    x = tcp_hold_release(r->hold);
+    r->hold = NULL;
+    if (x == 0) x = start_components(r);
     if (x < 0) fail(r, strerror(-x));
 }
 
@@ -340,6 +343,7 @@ static int role_init(struct role_process *r, struct str *error)
         return x;
     }
     if ((x = open_relays(r)) < 0) return x;
+    if (r->child->standby && (x = tcp_hold_new(r->base, &r->hold)) < 0) return x;
     return role_surfaces_new(r->run, r->child, r->driver, &r->surfaces, error);
 }
 
@@ -347,6 +351,7 @@ static void role_deinit(struct role_process *r)
 {
     driver_free(r->driver);
     role_surfaces_free(r->surfaces);
+    tcp_hold_release(r->hold);
     close_relays(r);
     flight_close(r->flight);
     flight_close(r->journal);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "sim/base/crc32.h"
@@ -254,8 +255,9 @@ void flight_end(struct flight_writer *w)
 
 struct flight_log {
     char *path;
-    uint8_t *bytes;
-    size_t size, body_at; /* of the frames after the header */
+    const uint8_t *bytes; /* the file, mapped */
+    size_t mapped, size;  /* size: of whole frames */
+    size_t body_at;       /* of the frames after the header */
     bool cut_short;       /* a frame that was cut off stood at its end */
     struct flight_header header;
     addr_t *components;
@@ -321,27 +323,23 @@ static int frame_at(const struct flight_log *log, size_t at, enum frame *ret_typ
     return 0;
 }
 
-static int read_file(const char *path, uint8_t **ret, size_t *ret_size)
+/* A log may be longer than the memory that there is: it stays where it is. NULL: it is empty. */
+static int map_file(const char *path, const uint8_t **ret, size_t *ret_size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC), r = 0;
     off_t size;
-    size_t done = 0;
+    void *memory = NULL;
 
     if (fd < 0) return -errno;
     size = lseek(fd, 0, SEEK_END);
-    *ret = size >= 0 ? malloc((size_t)size + 1) : NULL;
-    if (!*ret) r = size < 0 ? -errno : -ENOMEM;
-    while (r == 0 && done < (size_t)size) {
-        ssize_t n = pread(fd, *ret + done, (size_t)size - done, (off_t)done);
-        if (n <= 0) {
-            r = n < 0 ? -errno : -EIO;
-            break;
-        }
-        done += (size_t)n;
-    }
+    if (size < 0) r = -errno;
+    if (size > 0) memory = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (memory == MAP_FAILED) r = -errno;
     close(fd);
-    *ret_size = done;
-    return r;
+    if (r < 0) return r;
+    *ret = memory;
+    *ret_size = (size_t)size;
+    return 0;
 }
 
 static bool parse_header(struct flight_log *log, struct cursor *c)
@@ -411,7 +409,8 @@ int flight_read(const char *path, struct flight_log **ret, struct str *error)
 
     if (!log) return -ENOMEM;
     log->path = strdup(path);
-    r = read_file(path, &log->bytes, &log->size);
+    r = map_file(path, &log->bytes, &log->mapped);
+    log->size = log->mapped;
     if (r < 0)
         str_appendf(error, "%s: %s", path, strerror(-r));
     else
@@ -429,7 +428,7 @@ void flight_log_free(struct flight_log *log)
     if (!log) return;
     for (int i = 0; i < 5; i++) free(log->texts[i]);
     free(log->components);
-    free(log->bytes);
+    if (log->bytes) munmap((void *)log->bytes, log->mapped);
     free(log->path);
     free(log);
 }

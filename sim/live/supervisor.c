@@ -43,6 +43,7 @@ struct running {
     bool *gone;             /* by component: the process was told so, or was started without it */
     uint32_t *incarnations; /* by component: of its last start */
     uint64_t operations;    /* of dead incarnations' ledgers, where a journal is kept */
+    nsec_t up_at;           /* when the faults let this incarnation begin */
 };
 
 /* Something that a fault does, in the order of time: it begins, or it is over. */
@@ -151,7 +152,8 @@ static void child_process(struct supervisor *s, struct running *c, int fd, pid_t
     struct child child = {.process = process_of(s, c),
                           .index = (size_t)(c - s->children),
                           .incarnation = c->incarnation,
-                          .down = c->down,
+                          .down = c->gone,
+                          .standby = s->running,
                           .control_fd = fd,
                           .recorder = c->recorder,
                           .operations = c->operations};
@@ -181,7 +183,6 @@ static void child_start(struct supervisor *s, struct running *c)
         fail(s, r, "%s: cannot be started: %s", process_of(s, c)->name, strerror(-r));
         return;
     }
-    memcpy(c->gone, c->down, process_of(s, c)->component_count * sizeof *c->gone);
     fflush(NULL);
     c->pid = fork();
     if (c->pid == 0) {
@@ -200,7 +201,8 @@ static void child_start(struct supervisor *s, struct running *c)
 
 bool process_keeps_state(const struct plan *plan, const struct process *p)
 {
-    return p->component_count && plan_keeps_state(plan, p->components[0]);
+    return p->component_count && plan_keeps_state(plan, p->components[0]) &&
+           plan_kills(plan, p->components[0]);
 }
 
 /* What a dead incarnation left open is lost, or waits for its successor; what it had running is billed. */
@@ -284,13 +286,25 @@ static void tell_components(struct supervisor *s, struct running *c)
     }
 }
 
-static void on_ready(struct supervisor *s, struct running *c)
+static bool lives(const struct supervisor *s, const struct running *c)
 {
-    c->state = CHILD_READY;
-    if (!s->running || s->ending) return;
+    for (size_t i = 0; i < process_of(s, c)->component_count; i++)
+        if (!c->down[i]) return true;
+    return false;
+}
+
+static void send_on(struct supervisor *s, struct running *c)
+{
     say(c, "go %" PRIu64 " %" PRIu64, s->epoch_ns, s->wall_offset_ns);
     c->state = CHILD_RUNNING;
     tell_components(s, c);
+}
+
+/* One that is ready before its fault is over waits for that. */
+static void on_ready(struct supervisor *s, struct running *c)
+{
+    c->state = CHILD_READY;
+    if (s->running && !s->ending && lives(s, c)) send_on(s, c);
 }
 
 static void hear_line(struct supervisor *s, struct running *c, const char *line)
@@ -411,11 +425,34 @@ static bool is_concerned(const struct supervisor *s, addr_t component)
     return false;
 }
 
-static void bring_up(struct supervisor *s, struct running *c)
+/* When a process comes back of which nothing lives at `at`: with the first of its components. NSEC_MAX:
+ * never. */
+static nsec_t comes_back_at(const struct supervisor *s, const struct process *p, nsec_t at)
+{
+    const struct plan *plan = s->opts->plan;
+    nsec_t back = NSEC_MAX;
+
+    for (uint32_t k = 0; k < plan->fault_count; k++) {
+        const struct plan_fault *f = &plan->faults[k];
+        nsec_t end = nsec_add(f->at_ns, f->for_ns);
+
+        if (f->kind != FAULT_KILL || !f->for_ns || end <= at || end >= back) continue;
+        for (size_t i = 0; i < p->component_count; i++)
+            if (fault_hits(f, p->components[i]) && !plan_is_killed(plan, p->components[i], end)) back = end;
+    }
+    return back;
+}
+
+/* Coming back takes no time in the model: so a process is made while the fault lasts. */
+static void prepare(struct supervisor *s, struct running *c, nsec_t at)
 {
     const struct process *p = process_of(s, c);
     uint32_t last = 0;
 
+    c->up_at = comes_back_at(s, p, at);
+    if (c->up_at == NSEC_MAX) return;
+    for (size_t i = 0; i < p->component_count; i++)
+        c->gone[i] = plan_is_killed(s->opts->plan, p->components[i], c->up_at);
     for (size_t i = 0; i < p->component_count; i++)
         if (c->incarnations[i] > last) last = c->incarnations[i];
     c->incarnation = last + 1;
@@ -427,7 +464,7 @@ static void bring_up(struct supervisor *s, struct running *c)
 static void play(struct supervisor *s, struct running *c, nsec_t at)
 {
     const struct process *p = process_of(s, c);
-    bool concerned = false, lives = false;
+    bool concerned = false;
 
     for (size_t i = 0; i < p->component_count; i++) {
         if (is_concerned(s, p->components[i])) {
@@ -437,15 +474,16 @@ static void play(struct supervisor *s, struct running *c, nsec_t at)
             c->down[i] = down;
             concerned = true;
         }
-        lives |= !c->down[i];
     }
-    if (!concerned) return;
-    if (c->state == CHILD_KILLED && lives)
-        bring_up(s, c);
-    else if (c->pid && !lives)
-        end_child(s, c); /* a process dies when the last of its components does */
-    else
+    if (!concerned || !c->pid) return;
+    if (!lives(s, c)) {
+        /* A process dies when the last of its components does. One that waits for a later time lives on. */
+        if (c->state == CHILD_RUNNING || at > c->up_at) end_child(s, c);
+    } else if (c->state == CHILD_READY) {
+        send_on(s, c);
+    } else {
         tell_components(s, c);
+    }
 }
 
 /* A component that is told to stop in order; one that is down, or just comes up, hears nothing. */
@@ -466,6 +504,8 @@ static void play_actions(struct supervisor *s)
         nsec_t at = s->actions.items[s->next_action].at;
 
         for (size_t i = 0; i < s->opts->layout->process_count; i++) play(s, &s->children[i], at);
+        for (size_t i = 0; i < s->opts->layout->process_count; i++)
+            if (s->children[i].state == CHILD_KILLED) prepare(s, &s->children[i], at);
         for (; s->next_action < s->actions.len && s->actions.items[s->next_action].at == at;
              s->next_action++) {
             const struct action *a = &s->actions.items[s->next_action];

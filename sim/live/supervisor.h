@@ -4,6 +4,7 @@
  * the roles record.
  *
  * A child's life:  fork → listen → "ready" → "go" (the clock) → work → "end" → "ended" → "exit".
+ * One that comes back after a kill is forked at the kill and listens at "go", which is when the fault ends.
  * One that goes on from a journal says "recovered" when it has its state: from then on it answers for what
  * its predecessor left open. Without such a successor that is in flight when the run ends. Each line goes
  * over a socket pair; a child whose supervisor dies is killed by the kernel.
@@ -20,7 +21,7 @@
 
 struct recorder;
 
-/* Whether a process comes back, after a kill, with what it had: it keeps a journal. */
+/* Whether the plan kills a process that comes back with what it had: it keeps a journal. */
 bool process_keeps_state(const struct plan *plan, const struct process *p);
 
 /* What a child knows from its supervisor. */
@@ -29,6 +30,7 @@ struct child {
     size_t index;         /* of the process in the layout */
     uint32_t incarnation; /* of the process, and of the components that it starts with */
     const bool *down;     /* by component: is not to be started with the process, a fault keeps it down */
+    bool standby;         /* comes back after a kill: is made ready meanwhile, and listens from "go" on */
     int control_fd;       /* lines both ways, see child.h */
     struct recorder *recorder;
     /* What earlier incarnations did to their ledgers: see ledger_pass_over(). */

@@ -677,6 +677,49 @@ static void on_rested(evutil_socket_t fd, short what, void *user)
     event_add(&l->accept_ev, NULL);
 }
 
+/* --- the hold --- */
+
+static const struct timeval for_ever = {.tv_sec = INT32_MAX};
+
+/* Known to its base by the timer. */
+struct tcp_hold {
+    struct event_base *base;
+    struct event timer;
+};
+
+static void on_hold(evutil_socket_t fd, short what, void *user) {}
+static void on_held(evutil_socket_t fd, short what, void *user) {}
+
+static int hold_note(const struct event_base *base, const struct event *e, void *user)
+{
+    *(bool *)user |= event_get_callback(e) == on_hold;
+    return 0;
+}
+
+static bool is_holding(struct event_base *base)
+{
+    bool found = false;
+
+    event_base_foreach_event(base, hold_note, &found);
+    return found;
+}
+
+static int held_note(const struct event_base *base, const struct event *e, void *user)
+{
+    struct tcp_listener **first = user;
+
+    if (event_get_callback(e) == on_held) *first = event_get_callback_arg(e);
+    return 0;
+}
+
+static struct tcp_listener *held_listener(struct event_base *base)
+{
+    struct tcp_listener *l = NULL;
+
+    event_base_foreach_event(base, held_note, &l);
+    return l;
+}
+
 /* Takes one connection. False: there is none now. */
 static bool accept_one(struct tcp_listener *l)
 {
@@ -711,7 +754,7 @@ static void on_accept(evutil_socket_t fd, short what, void *user)
     if (l->free_wanted) tcp_listener_free(l);
 }
 
-static int listen_on(const char *address, const struct tcp_options *o, int *ret_fd)
+static int bind_to(const char *address, const struct tcp_options *o, int *ret_fd)
 {
     struct sockaddr_storage at;
     int fd = -1, len, on = 1, r;
@@ -721,13 +764,27 @@ static int listen_on(const char *address, const struct tcp_options *o, int *ret_
     r = open_socket(at.ss_family, o, &fd);
     if (r < 0) return r;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&at, len) < 0 || listen(fd, TCP_BACKLOG) < 0) {
+    if (bind(fd, (struct sockaddr *)&at, len) < 0) {
         r = -errno;
         close(fd);
         return r;
     }
     *ret_fd = fd;
     return 0;
+}
+
+static int listener_listen(struct tcp_listener *l)
+{
+    if (listen(l->fd, TCP_BACKLOG) < 0) return -errno;
+    event_add(&l->accept_ev, NULL);
+    return 0;
+}
+
+/* Held ones rest until they may listen, for longer than any run. */
+static void listener_hold(struct tcp_listener *l)
+{
+    event_assign(&l->rest_ev, l->base, -1, 0, on_held, l);
+    event_add(&l->rest_ev, &for_ever);
 }
 
 int tcp_listener_new(struct event_base *base, const char *address, const struct tcp_options *o,
@@ -737,7 +794,7 @@ int tcp_listener_new(struct event_base *base, const char *address, const struct 
     int r;
 
     if (!l) return -ENOMEM;
-    r = listen_on(address, o, &l->fd);
+    r = bind_to(address, o, &l->fd);
     if (r < 0) {
         free(l);
         return r;
@@ -750,7 +807,14 @@ int tcp_listener_new(struct event_base *base, const char *address, const struct 
     l->user = user;
     event_assign(&l->accept_ev, base, l->fd, EV_READ | EV_PERSIST, on_accept, l);
     event_assign(&l->rest_ev, base, -1, 0, on_rested, l);
-    event_add(&l->accept_ev, NULL);
+    if (is_holding(base))
+        listener_hold(l);
+    else
+        r = listener_listen(l);
+    if (r < 0) {
+        tcp_listener_free(l);
+        return r;
+    }
     *ret_listener = l;
     return 0;
 }
@@ -763,6 +827,37 @@ int tcp_listener_port(const struct tcp_listener *l)
     getsockname(l->fd, (struct sockaddr *)&at, &len);
     return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
                                           : ((struct sockaddr_in *)&at)->sin_port);
+}
+
+int tcp_hold_new(struct event_base *base, struct tcp_hold **ret)
+{
+    struct tcp_hold *h = calloc(1, sizeof *h);
+
+    if (!h) return -ENOMEM;
+    h->base = base;
+    event_assign(&h->timer, base, -1, 0, on_hold, h);
+    event_add(&h->timer, &for_ever);
+    *ret = h;
+    return 0;
+}
+
+int tcp_hold_release(struct tcp_hold *h)
+{
+    struct tcp_listener *l;
+    int r = 0;
+
+    if (!h) return 0;
+    while ((l = held_listener(h->base))) {
+        int one;
+
+        event_del(&l->rest_ev);
+        event_assign(&l->rest_ev, l->base, -1, 0, on_rested, l);
+        one = listener_listen(l);
+        if (r == 0) r = one;
+    }
+    event_del(&h->timer);
+    free(h);
+    return r;
 }
 
 void tcp_listener_free(struct tcp_listener *l)

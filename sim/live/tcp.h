@@ -8,6 +8,7 @@
 
 struct event_base;
 struct tcp_listener;
+struct tcp_hold;
 
 enum {
     TCP_BACKLOG = 4096,
@@ -59,6 +60,12 @@ typedef void tcp_accept_fn(void *user, struct stream *s, const char *peer);
  * NULL. -EINVAL: bad address; -EADDRINUSE, -EACCES, …: the system's. */
 int tcp_listener_new(struct event_base *base, const char *address, const struct tcp_options *o,
                      tcp_accept_fn *accepted, void *user, struct tcp_listener **ret_listener);
+
+/* Until it is released, listeners that are made on `base` have their address but refuse connections: what
+ * takes time to set up can be there from one moment to the next. -ENOMEM. */
+int tcp_hold_new(struct event_base *base, struct tcp_hold **ret);
+/* Listens now, and frees the hold. 0, or the negative errno of the first that could not. NULL is allowed. */
+int tcp_hold_release(struct tcp_hold *h);
 
 /* The port that is listened on, in host order. */
 int tcp_listener_port(const struct tcp_listener *l);

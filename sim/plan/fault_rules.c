@@ -26,6 +26,13 @@ bool plan_is_killed(const struct plan *plan, addr_t component, nsec_t now)
     return false;
 }
 
+bool plan_kills(const struct plan *plan, addr_t component)
+{
+    for (uint32_t i = 0; i < plan->fault_count; i++)
+        if (plan->faults[i].kind == FAULT_KILL && fault_hits(&plan->faults[i], component)) return true;
+    return false;
+}
+
 bool plan_keeps_state(const struct plan *plan, addr_t component)
 {
     return ADDR_ROLE(component) == ROLE_ORCHESTRATOR && plan->orchestrator.durable;

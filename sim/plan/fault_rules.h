@@ -31,6 +31,9 @@ bool fault_concerns(const struct plan_fault *f, addr_t a, addr_t b);
 /* Whether any kill in force at `now` keeps the component down. */
 bool plan_is_killed(const struct plan *plan, addr_t component, nsec_t now);
 
+/* Whether any kill of the plan is one of this component. */
+bool plan_kills(const struct plan *plan, addr_t component);
+
 /* Whether the component's sessions, calls and work survive a kill. */
 bool plan_keeps_state(const struct plan *plan, addr_t component);
 

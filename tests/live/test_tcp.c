@@ -76,6 +76,35 @@ START_TEST(echo_and_clean_end)
 }
 END_TEST
 
+START_TEST(a_held_listener_refuses_until_it_is_released)
+{
+    struct tcp_hold *hold;
+    struct stream *s;
+
+    ck_assert_int_eq(tcp_base_new(&base), 0);
+    ck_assert_int_eq(tcp_hold_new(base, &hold), 0);
+    ck_assert_int_eq(tcp_listener_new(base, "127.0.0.1:0", &server_options, on_accept, NULL, &listener), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", tcp_listener_port(listener));
+    ck_assert_int_eq(tcp_dial(base, address, NULL, &s), 0);
+    probe_init(&client, s);
+    RUN_UNTIL(base, client.ended);
+    ck_assert_int_eq(client.end, STREAM_END_REFUSED);
+    probe_deinit(&client, false);
+
+    ck_assert_int_eq(tcp_hold_release(hold), 0);
+    ck_assert_int_eq(tcp_dial(base, address, NULL, &s), 0);
+    probe_init(&client, s);
+    RUN_UNTIL(base, server.ready && client.ready);
+    close_pair();
+
+    /* Nothing is held any more, nor by a hold that comes later. */
+    open_pair();
+    ck_assert_int_eq(tcp_hold_new(base, &hold), 0);
+    ck_assert_int_eq(tcp_hold_release(hold), 0);
+    close_pair();
+}
+END_TEST
+
 START_TEST(refused_and_timeout)
 {
     struct tcp_options hasty = {.connect_timeout_ns = 50 * NSEC_PER_MS};
@@ -388,6 +417,7 @@ END_TEST
 static void add(TCase *tc)
 {
     tcase_add_test(tc, echo_and_clean_end);
+    tcase_add_test(tc, a_held_listener_refuses_until_it_is_released);
     tcase_add_test(tc, refused_and_timeout);
     tcase_add_test(tc, reset_is_told);
     tcase_add_test(tc, slow_reader);
