@@ -27,11 +27,6 @@ struct cal_chunk {
     struct cal_entry items[CHUNK_ITEMS];
 };
 
-static inline bool before(const struct cal_entry *a, const struct cal_entry *b)
-{
-    return a->at < b->at || (a->at == b->at && a->order < b->order);
-}
-
 /* A block of chunks; its first chunk links the blocks. */
 static int add_block(struct calendar *c)
 {
@@ -107,6 +102,7 @@ void calendar_deinit(struct calendar *c)
         free(block);
     }
     free(c->ready);
+    lanes_deinit(&c->lanes);
     *c = (struct calendar){0};
 }
 
@@ -123,8 +119,8 @@ static void sift_down(struct cal_entry *items, size_t len, size_t i, struct cal_
         size_t child = 2 * i + 1;
 
         if (child >= len) break;
-        if (child + 1 < len && before(&items[child], &items[child + 1])) child++;
-        if (!before(&item, &items[child])) break;
+        if (child + 1 < len && cal_entry_before(&items[child], &items[child + 1])) child++;
+        if (!cal_entry_before(&item, &items[child])) break;
         items[i] = items[child];
         i = child;
     }
@@ -148,7 +144,7 @@ static void settle_last(struct calendar *c, size_t first)
     size_t i = c->ready_end - 1;
     struct cal_entry item = c->ready[i];
 
-    for (; i > first && before(&item, &c->ready[i - 1]); i--) c->ready[i] = c->ready[i - 1];
+    for (; i > first && cal_entry_before(&item, &c->ready[i - 1]); i--) c->ready[i] = c->ready[i - 1];
     c->ready[i] = item;
 }
 
@@ -275,42 +271,81 @@ static void cut_ready(struct calendar *c)
     }
 }
 
-int calendar_push(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload)
+/* What is entered: where it stands in the order. 0, -ENOSPC or -ENOMEM; then nothing has changed. */
+static inline int entry_new(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload,
+                            struct cal_entry *ret_entry)
 {
+    uint64_t seq = c->next_seq;
+
     ASSERT(at >= c->now && prio <= CALENDAR_PRIO_MAX);
     if (c->len == c->limit) return -ENOSPC;
-
     if (c->len == c->room) {
         int r = reserve(c);
         if (r < 0) return r;
     }
-
-    uint64_t seq = c->next_seq++;
     if (c->shuffled) seq = mix64_chain(c->shuffle, seq);
-    struct cal_entry item = {at, (uint64_t)prio << CALENDAR_SEQ_BITS | (seq & SEQ_MASK), payload};
+    c->next_seq++;
     c->len++;
-    if (at > c->ready_last) {
-        place(c, &item);
-        return 0;
+    *ret_entry = (struct cal_entry){at, (uint64_t)prio << CALENDAR_SEQ_BITS | (seq & SEQ_MASK), payload};
+    return 0;
+}
+
+/* Into a bucket, or among what is ready. */
+static void insert(struct calendar *c, const struct cal_entry *entry)
+{
+    if (entry->at > c->ready_last) {
+        place(c, entry);
+        return;
     }
     ready_reserve(c);
-    c->ready[c->ready_end++] = item;
+    c->ready[c->ready_end++] = *entry;
     settle_last(c, c->ready_first);
     if (c->ready_end - c->ready_first > READY_MANY && c->ready_level > 0) cut_ready(c);
-    return 0;
+}
+
+int calendar_push(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload)
+{
+    struct cal_entry entry;
+    int r = entry_new(c, at, prio, payload, &entry);
+
+    if (r == 0) insert(c, &entry);
+    return r;
+}
+
+int calendar_push_lane(struct calendar *c, uint32_t lane, nsec_t at, uint32_t prio, uint64_t payload)
+{
+    struct cal_entry entry;
+    int r = entry_new(c, at, prio, payload, &entry);
+
+    if (r == 0 && !lanes_push(&c->lanes, lane, &entry)) insert(c, &entry);
+    return r;
+}
+
+/* The first of all, or NULL; from a lane or from what is ready. */
+static inline const struct cal_entry *first_of_all(struct calendar *c, bool *ret_in_lane)
+{
+    const struct cal_entry *lane = lanes_first(&c->lanes), *ready;
+
+    if (c->ready_first == c->ready_end) refill(c);
+    ready = c->ready_first < c->ready_end ? &c->ready[c->ready_first] : NULL;
+    *ret_in_lane = lane && (!ready || cal_entry_before(lane, ready));
+    return *ret_in_lane ? lane : ready;
 }
 
 bool calendar_pop(struct calendar *c, struct cal_item *ret_item)
 {
-    const struct cal_entry *first;
+    bool in_lane;
+    const struct cal_entry *first = first_of_all(c, &in_lane);
 
-    if (c->ready_first == c->ready_end) refill(c);
-    if (c->ready_first == c->ready_end) return false;
-    first = &c->ready[c->ready_first++];
+    if (!first) return false;
     *ret_item = (struct cal_item){.at = first->at,
                                   .seq = first->order & SEQ_MASK,
                                   .payload = first->payload,
                                   .prio = (uint32_t)(first->order >> CALENDAR_SEQ_BITS)};
+    if (in_lane)
+        lanes_pop(&c->lanes);
+    else
+        c->ready_first++;
     c->now = ret_item->at;
     c->len--;
     return true;
@@ -318,6 +353,8 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item)
 
 nsec_t calendar_peek_at(struct calendar *c)
 {
-    if (c->ready_first == c->ready_end) refill(c);
-    return c->ready_first < c->ready_end ? c->ready[c->ready_first].at : NSEC_MAX;
+    bool in_lane;
+    const struct cal_entry *first = first_of_all(c, &in_lane);
+
+    return first ? first->at : NSEC_MAX;
 }

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "sim/base/nsec.h"
+#include "sim/virtual/lanes.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,13 +32,6 @@ struct cal_item {
 
 #define CALENDAR_SEQ_BITS 56
 #define CALENDAR_PRIO_MAX 255
-
-/* As it is kept. */
-struct cal_entry {
-    nsec_t at;
-    uint64_t order; /* priority, sequence */
-    uint64_t payload;
-};
 
 struct cal_chunk;
 
@@ -65,9 +59,10 @@ struct calendar {
     struct cal_chunk *spare;                                     /* chunks to be used */
     struct cal_chunk *blocks;                                    /* all memory for chunks, chained */
     size_t blocks_len;
-    size_t chunks;    /* in all blocks, but the links */
-    size_t room;      /* events for which there are chunks */
-    uint64_t refills; /* of `ready` */
+    struct lanes lanes; /* what was entered in order */
+    size_t chunks;      /* in all blocks, but the links */
+    size_t room;        /* events for which there are chunks */
+    uint64_t refills;   /* of `ready` */
     size_t bytes;
 };
 
@@ -83,6 +78,10 @@ void calendar_shuffle_ties(struct calendar *c, uint64_t seed);
 /* Enters an event. `at` must not be before the last event taken out, `prio` not above CALENDAR_PRIO_MAX. 0;
  * -ENOSPC at the limit, -ENOMEM: then nothing has changed. */
 int calendar_push(struct calendar *c, nsec_t at, uint32_t prio, uint64_t payload);
+
+/* The same, for events that mostly are entered in the order in which they come out, those of one `lane`
+ * (below LANES_MAX): a hint that changes nothing but the cost. */
+int calendar_push_lane(struct calendar *c, uint32_t lane, nsec_t at, uint32_t prio, uint64_t payload);
 
 /* Takes the first event out. False, and `ret_item` untouched, when there is none. */
 bool calendar_pop(struct calendar *c, struct cal_item *ret_item);
@@ -106,5 +105,5 @@ static inline size_t calendar_len(const struct calendar *c)
 /* Bytes of memory taken so far. */
 static inline size_t calendar_bytes(const struct calendar *c)
 {
-    return c->bytes;
+    return c->bytes + c->lanes.bytes;
 }

@@ -168,6 +168,17 @@ static void schedule_transit(struct engine *e, nsec_t at, uint32_t id)
     schedule(e, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id));
 }
 
+/* What passes one direction of a link, or is served by the hosts of one role, mostly comes out in the order
+ * in which it went in. */
+#define LANE_OF_HOST(role) (NETWORK_WAYS + (role))
+_Static_assert(LANE_OF_HOST(ROLE_COUNT) <= LANES_MAX, "a lane for each way and each role");
+
+static void schedule_in_lane(struct engine *e, uint32_t lane, nsec_t at, uint32_t id)
+{
+    if (calendar_push_lane(&e->calendar, lane, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id)) < 0)
+        PANIC("more than %zu events at once: the plan's limits allow too much", e->calendar.limit);
+}
+
 /* A message sets out from an end, which is held until transit_over(). Nothing is scheduled. */
 static struct transit *transit_new(struct engine *e, uint32_t flow, enum stage stage, const struct msg *m,
                                    uint32_t *ret_id)
@@ -221,7 +232,8 @@ static void leave(struct engine *e, uint32_t id, struct transit *t)
     nsec_t at = network_transfer(e->network, f->owner, f->peer, e->now, t->msg.bytes);
 
     t->stage = STAGE_LINK;
-    schedule_transit(e, in_order(e, at, &end_of(f)->arrived_at), id);
+    schedule_in_lane(e, network_way(e->network, f->owner, f->peer), in_order(e, at, &end_of(f)->arrived_at),
+                     id);
 }
 
 static void transmit(struct engine *e, uint32_t flow, const struct msg *m, bool dialed)
@@ -520,7 +532,7 @@ static bool arrive(struct engine *e, uint32_t id, struct transit *t, struct flow
     t->stage = STAGE_HOST;
     /* One served at this very moment may still stand in the calendar. */
     if (at > e->now || at == before) {
-        schedule_transit(e, at, id);
+        schedule_in_lane(e, LANE_OF_HOST(ADDR_ROLE(f->peer)), at, id);
         return false;
     }
     deliver_transit(e, t, f);

@@ -20,8 +20,9 @@ struct network {
     struct {
         enum link_id id;
         bool talk, from_dials;
-        bool faulty;   /* the plan has a fault on this link */
-        bool constant; /* its latency is */
+        bool faulty; /* the plan has a fault on this link */
+        bool plain;  /* none, no rate, and a constant latency */
+        nsec_t latency;
     } between[ROLE_COUNT][ROLE_COUNT];
     size_t pairs[LINK_COUNT];
     size_t memory;
@@ -73,8 +74,16 @@ static void link_is_faulty(struct network *n, enum link_id id)
 {
     for (enum role a = ROLE_MCP; a < ROLE_COUNT; a++) {
         for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++)
-            if (n->between[a][b].talk && n->between[a][b].id == id) n->between[a][b].faulty = true;
+            if (n->between[a][b].talk && n->between[a][b].id == id) {
+                n->between[a][b].faulty = true;
+                n->between[a][b].plain = false;
+            }
     }
+}
+
+static bool link_is_plain(const struct plan_link *link)
+{
+    return link->latency_ns.kind == DIST_CONSTANT && link->bytes_per_second == 0;
 }
 
 static void links_init(struct network *n)
@@ -83,8 +92,10 @@ static void links_init(struct network *n)
         for (enum role b = ROLE_MCP; b < ROLE_COUNT; b++) {
             n->between[a][b].talk =
                 plan_link_between(a, b, &n->between[a][b].id, &n->between[a][b].from_dials) == 0;
-            n->between[a][b].constant =
-                n->between[a][b].talk && n->plan->links[n->between[a][b].id].latency_ns.kind == DIST_CONSTANT;
+            n->between[a][b].plain =
+                n->between[a][b].talk && link_is_plain(&n->plan->links[n->between[a][b].id]);
+            if (n->between[a][b].plain)
+                n->between[a][b].latency = n->plan->links[n->between[a][b].id].latency_ns.lo;
         }
     }
     for (uint32_t i = 0; i < n->plan->fault_count; i++) {
@@ -198,7 +209,7 @@ const struct plan_link *network_link(const struct network *n, addr_t a, addr_t b
 /* Without faults. */
 static nsec_t latency_of(struct network *n, addr_t from, addr_t to, const struct passage *p)
 {
-    if (n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].constant) return p->link->latency_ns.lo;
+    if (p->link->latency_ns.kind == DIST_CONSTANT) return p->link->latency_ns.lo;
     return dist_sample(&p->link->latency_ns, &n->hosts[ADDR_ROLE(from)][ADDR_ORDINAL(from)].latency);
 }
 
@@ -237,7 +248,14 @@ static nsec_t *wire_free_at(struct network *n, const struct passage *p)
     return &n->wire_free_at[p->id][p->pair][p->from_dials];
 }
 
-nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes)
+uint32_t network_way(const struct network *n, addr_t from, addr_t to)
+{
+    return 2u * n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].id +
+           n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].from_dials;
+}
+
+/* Over a link with a rate, faults, or a latency that varies. */
+static nsec_t transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes)
 {
     struct passage p = passage(n, from, to);
     bool faulty = network_is_faulty(n, from, to);
@@ -246,6 +264,13 @@ nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, u
     if (rate) now = wire_pass(wire_free_at(n, &p), now, bytes, rate);
     if (!faulty) return nsec_add(now, latency_of(n, from, to, &p));
     return held(n, p.id, from, to, nsec_add(now, network_latency(n, from, to, now)), false);
+}
+
+nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes)
+{
+    if (n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].plain)
+        return nsec_add(now, n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].latency);
+    return transfer(n, from, to, now, bytes);
 }
 
 /* Keep-alive

@@ -35,6 +35,10 @@ nsec_t network_message_cost(const struct network *n, addr_t at, uint32_t bytes);
  * link holds them back. */
 nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes);
 
+/* A number for the link and the direction in which messages go from `from` to `to`, below NETWORK_WAYS. */
+#define NETWORK_WAYS (2u * LINK_COUNT)
+uint32_t network_way(const struct network *n, addr_t from, addr_t to);
+
 /* When the round trips of a dial that begins at `now` are over. A stalled or half-open link delays them until
  * it is well again. */
 nsec_t network_dial(struct network *n, addr_t from, addr_t to, nsec_t now);
