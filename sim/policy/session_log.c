@@ -92,34 +92,6 @@ static struct cell *cell_of(const struct session_log_store *store, const struct 
     return &chunk->cells[index % CHUNK_EVENTS];
 }
 
-void session_log_soon(const struct session_log_store *store, const struct session_log *log, uint32_t seq,
-                      unsigned step)
-{
-    const struct directory *directory;
-    const struct chunk *chunk;
-    uint32_t index = seq - 1;
-
-    if (seq < 1 || seq > log->count) return;
-    if (index / DIRECTORY_EVENTS != (log->count - 1) / DIRECTORY_EVENTS) return;
-    if (step > 1) return;
-    directory = directory_of(store, log->directory_last);
-    if (step == 0) {
-        __builtin_prefetch(directory);
-        return;
-    }
-    chunk = slab_get_unchecked(&store->chunks, directory->chunks[index % DIRECTORY_EVENTS / CHUNK_EVENTS]);
-    __builtin_prefetch(&chunk->cells[index % CHUNK_EVENTS]);
-}
-
-uint32_t session_log_owner_soon(const struct session_log_store *store, const struct session_log *log,
-                                uint32_t seq)
-{
-    bool near =
-        seq >= 1 && seq <= log->count && (seq - 1) / DIRECTORY_EVENTS == (log->count - 1) / DIRECTORY_EVENTS;
-
-    return near ? (uint32_t)cell_of(store, log, seq)->at : 0;
-}
-
 /* Makes room for one event more. */
 static bool grow(struct session_log_store *store, struct session_log *log)
 {

@@ -65,14 +65,6 @@ uint32_t session_log_append(struct session_log_store *store, struct session_log 
 void session_log_get(const struct session_log_store *store, const struct session_log *log, uint32_t seq,
                      struct log_entry *ret_entry);
 
-/* Event `seq` will be read soon: fetches memory in `step` 0 and 1. Changes nothing; `log` may be any. */
-void session_log_soon(const struct session_log_store *store, const struct session_log *log, uint32_t seq,
-                      unsigned step);
-
-/* After both steps: the owner of event `seq`, or some number. */
-uint32_t session_log_owner_soon(const struct session_log_store *store, const struct session_log *log,
-                                uint32_t seq);
-
 /* Sets the time of an event that is not bound. */
 void session_log_set_at(struct session_log_store *store, const struct session_log *log, uint32_t seq,
                         nsec_t at);

@@ -244,7 +244,6 @@ static void refill(struct calendar *c)
             c->ready_level = level;
             c->ready_last = last_of(c->base, level);
             c->ready_first = c->ready_end = 0;
-            c->refills++;
             make_ready(c, chunk);
             make_more_ready(c, level);
             continue;

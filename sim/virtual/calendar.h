@@ -8,7 +8,7 @@
  * How: simulated time never goes back, so a radix tree of buckets does what a heap would do at less cost. An
  * event waits in the bucket of the highest 6-bit digit in which its time differs from the calendar's base
  * time, and sinks to finer buckets as the base comes near. The next few events stand sorted in `ready`, and
- * come out of it; so a caller may also look at those that will come soon. Memory is bounded by the limit: 50
+ * come out of it. Memory is bounded by the limit: 50
  * bytes an event and 0.8 MiB; 24 more for events of a single nanosecond. Only init and push can run out of it
  * (but for the latter, where a pop panics).
  */
@@ -62,7 +62,6 @@ struct calendar {
     struct lanes lanes; /* what was entered in order */
     size_t chunks;      /* in all blocks, but the links */
     size_t room;        /* events for which there are chunks */
-    uint64_t refills;   /* of `ready` */
     size_t bytes;
 };
 
@@ -89,14 +88,6 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item);
 /* The time of the first event, or NSEC_MAX when there is none. Earlier events may still be entered
  * afterwards. */
 nsec_t calendar_peek_at(struct calendar *c);
-
-/* The next events, in order, if nothing is entered before them; at least one unless none is known yet. A
- * hint, for fetching memory ahead: there are new ones each time `refills` has changed. */
-static inline const struct cal_entry *calendar_soon(const struct calendar *c, size_t *ret_count)
-{
-    *ret_count = c->ready_end - c->ready_first;
-    return c->ready + c->ready_first;
-}
 
 static inline size_t calendar_len(const struct calendar *c)
 {

@@ -84,7 +84,6 @@ struct engine {
     uint64_t disk_key;
     nsec_t now;
     uint64_t events;
-    uint64_t refills; /* of the calendar, for fetch_ahead() */
     bool crashing, done;
 };
 
@@ -722,94 +721,9 @@ static void measure_size(struct engine *e)
         e->result->pending_max = calendar_len(&e->calendar);
 }
 
-/* Looking ahead: when it is known what comes next, the memory for all of it is fetched at once, in steps of
- * which each reads what the one before has fetched. */
-
-#define FETCH_MAX 64
-
-/* An event that will be handed to a component. */
-struct near {
-    const struct transit *transit;
-    const struct timer *timer; /* if it is no message */
-};
-
-/* The first two steps: the messages and timers themselves, then the ends of the messages' flows. Returns how
- * many events are for components. */
-static size_t fetch_events(const struct engine *e, struct near *ret_near)
-{
-    size_t count, n = 0;
-    const struct cal_entry *soon = calendar_soon(&e->calendar, &count);
-
-    if (count > FETCH_MAX) count = FETCH_MAX;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t id = (uint32_t)(soon[i].payload >> ENTRY_BITS);
-        enum entry entry = soon[i].payload & ((1u << ENTRY_BITS) - 1);
-
-        if (entry == ENTRY_MESSAGE)
-            ret_near[n] = (struct near){.transit = slab_get_unchecked(&e->transits, id)};
-        else if (entry == ENTRY_TIMER)
-            ret_near[n] = (struct near){.timer = slab_get_unchecked(&e->timers, id)};
-        else
-            continue;
-        __builtin_prefetch(ret_near[n].transit);
-        __builtin_prefetch(ret_near[n++].timer);
-    }
-    count = n;
-    n = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct transit *t = ret_near[i].transit;
-
-        if (t) __builtin_prefetch(flow_of(e, t->end));
-        if (!t || t->stage == STAGE_HOST || t->stage == STAGE_LOCAL) ret_near[n++] = ret_near[i];
-    }
-    return n;
-}
-
-static void fetch_component(const struct engine *e, const struct near *near, unsigned step)
-{
-    const struct transit *t = near->transit;
-    struct prospect what = {.flows = e->ends};
-    const struct flow_end *f;
-
-    if (!t) {
-        what.token = near->timer->token;
-        world_soon(e->world, near->timer->self, step, &what);
-        return;
-    }
-    what.msg = &t->msg;
-    f = flow_of(e, t->end);
-    if (t->stage == STAGE_HOST && !f->user) {
-        world_soon(e->world, f->peer, step, &what);
-        return;
-    }
-    if (t->stage == STAGE_HOST) f = flow_of(e, f->user);
-    what.tag = f->tag;
-    world_soon(e->world, f->owner, step, &what);
-}
-
-static void fetch_ahead(struct engine *e)
-{
-    struct near near[FETCH_MAX];
-    size_t n;
-
-    if (e->refills == e->calendar.refills) return;
-    e->refills = e->calendar.refills;
-    n = fetch_events(e, near);
-    for (size_t i = 0; i < n; i++) {
-        const struct transit *t = near[i].transit;
-        uint32_t peer = t && t->stage == STAGE_HOST ? flow_of(e, t->end)->user : 0;
-
-        if (peer) __builtin_prefetch(flow_of(e, peer));
-    }
-    for (unsigned step = 0; step < SOON_STEPS; step++)
-        for (size_t i = 0; i < n; i++) fetch_component(e, &near[i], step);
-}
-
 static void step(struct engine *e)
 {
     struct cal_item item;
-
-    fetch_ahead(e);
 
     if (!calendar_pop(&e->calendar, &item)) UNREACHABLE();
     e->now = item.at;

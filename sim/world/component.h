@@ -51,38 +51,11 @@ struct env {
 
 struct component;
 
-#define SOON_STEPS 5u
-
-/* What may be known of an event before it comes. */
-struct prospect {
-    uint32_t tag;             /* of its flow; 0 for a new one */
-    uint64_t token;           /* of a timer, otherwise 0 */
-    const struct msg *msg;    /* or NULL */
-    const struct slab *flows; /* for prospect_flow() alone */
-};
-
-/* Something will be sent on this flow. */
-static inline void prospect_flow(const struct prospect *what, uint32_t flow)
-{
-    if (slab_index(flow) < what->flows->used) __builtin_prefetch(slab_get_unchecked(what->flows, flow));
-}
-
-/* Fetches an object that may be long. */
-static inline void prefetch_object(const void *object, size_t size)
-{
-    for (size_t at = 0; at < size; at += 64) __builtin_prefetch((const char *)object + at);
-}
-
 struct component_ops {
     /* Makes a component; returns 0 or -ENOMEM. The env is copied. */
     int (*new)(const struct env *env, struct component **ret);
     void (*free)(struct component *c);
     void (*handle)(struct component *c, nsec_t now, const struct event *ev, struct outbox *out);
-    /* An event is near. Called some events before, once for each `step` from 0 to SOON_STEPS - 1, for nothing
-     * but __builtin_prefetch(): each step may read what the one before it has fetched. What it is told may
-     * turn out wrong (a tag may be stale); it must not change anything, nor may anything follow from it. May
-     * be NULL. */
-    void (*soon)(const struct component *c, unsigned step, const struct prospect *what);
     /* Bytes of memory held now, for the bound per session; may be NULL. */
     size_t (*memory)(const struct component *c);
 };

@@ -236,95 +236,9 @@ static void orchestrator_handle(struct component *component, nsec_t now, const s
 
 /* Looking ahead: see component_ops.soon. References may be stale, but name slots that were used. */
 
-static const struct event_stream *stream_near(const struct orchestrator *o, uint32_t ref)
-{
-    return ref && slab_index(ref) < o->streams.used ? slab_get_unchecked(&o->streams, ref) : NULL;
-}
-
-/* The session's streams, of which there are two as a rule, and their flows. */
-static void streams_soon(const struct orchestrator *o, const struct session *s, unsigned step,
-                         const struct prospect *what)
-{
-    const struct event_stream *first = stream_near(o, s->streams_first), *second;
-
-    if (!first) return;
-    if (step == 0) {
-        __builtin_prefetch(first);
-        return;
-    }
-    second = stream_near(o, first->next);
-    if (step == 1) {
-        prospect_flow(what, first->flow);
-        if (second) __builtin_prefetch(second);
-    } else if (second) {
-        prospect_flow(what, second->flow);
-    }
-}
-
-static void session_soon(const struct orchestrator *o, uint32_t ref, uint32_t seq, unsigned step,
-                         const struct prospect *what)
-{
-    const struct session *s;
-
-    if (!ref || slab_index(ref) >= o->sessions.used) return;
-    s = slab_get_unchecked(&o->sessions, ref);
-    if (step == 0) {
-        prefetch_object(s, sizeof *s);
-        return;
-    }
-    streams_soon(o, s, step - 1, what);
-    if (seq && step == 3)
-        recorder_soon(o->recorder, ACCOUNT_CALL, session_log_owner_soon(&o->logs, &s->log, seq));
-    session_log_soon(&o->logs, &s->log, seq ? seq : s->log.count, step - 1);
-    if (seq) session_log_soon(&o->logs, &s->log, s->log.count, step - 1);
-}
-
-static void request_soon(const struct orchestrator *o, unsigned step, const struct prospect *what)
-{
-    const struct msg *m = what->msg;
-    uint32_t bucket = (uint32_t)m->a & (o->buckets - 1);
-
-    switch ((enum msg_kind)m->kind) {
-    case M_SESSION_GET:
-    case M_SESSION_DELETE:
-    case M_EVENTS_SEND:
-    case M_EVENTS_LIST:
-    case M_STREAM:
-        if (step == 0)
-            __builtin_prefetch(&o->sessions_by_serial[bucket]);
-        else
-            session_soon(o, o->sessions_by_serial[bucket], m->kind == M_EVENTS_SEND ? ID_SEQ(m->c) : 0,
-                         step - 1, what);
-        break;
-    default: break;
-    }
-}
-
-static void orchestrator_soon(const struct component *component, unsigned step, const struct prospect *what)
-{
-    const struct orchestrator *o = (const struct orchestrator *)component;
-    uint32_t ref = TAG_REF(what->tag);
-    const struct event_stream *stream;
-
-    if (what->token) {
-        enum purpose purpose = TOKEN_PURPOSE(what->token);
-        if (purpose == PURPOSE_MODEL || purpose == PURPOSE_CALLS)
-            session_soon(o, TOKEN_REF(what->token), 0, step, what);
-    } else if (TAG_KIND(what->tag) == FLOW_STREAM && slab_index(ref) < o->streams.used) {
-        stream = slab_get_unchecked(&o->streams, ref);
-        if (step == 0)
-            __builtin_prefetch(stream);
-        else
-            session_soon(o, stream->session, 0, step - 1, what);
-    } else if (TAG_KIND(what->tag) == FLOW_NONE && what->msg) {
-        request_soon(o, step, what);
-    }
-}
-
 const struct component_ops orchestrator_ops = {
     .new = orchestrator_new,
     .free = orchestrator_free,
     .handle = orchestrator_handle,
-    .soon = orchestrator_soon,
     .memory = orchestrator_memory,
 };

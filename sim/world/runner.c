@@ -259,67 +259,9 @@ static size_t runner_memory(const struct component *component)
     return sum + (r->sandboxes ? sandbox_pool_memory(r->sandboxes) : 0);
 }
 
-static void slot_soon(const struct runner *r, uint32_t number)
-{
-    if (number < r->plan->workers) prefetch_object(&r->slots[number], sizeof(struct slot));
-}
-
-static void call_fetch(const struct runner *r, uint32_t id)
-{
-    if (slab_index(id) < r->calls.used)
-        prefetch_object(slab_get_unchecked(&r->calls, id), sizeof(struct call));
-}
-
-static void call_soon(const struct runner *r, uint32_t id, unsigned step)
-{
-    const struct call *c;
-
-    if (slab_index(id) >= r->calls.used) return;
-    c = slab_get_unchecked(&r->calls, id);
-    switch (step) {
-    case 0: call_fetch(r, id); break;
-    case 1:
-        slot_soon(r, c->slot);
-        if (c->use) sandbox_pool_soon(r->sandboxes, c->use, 0);
-        if (c->flags & CALL_BILLED) recorder_soon(runner_recorder(r), ACCOUNT_SANDBOX, c->sandbox_entry);
-        if (c->state == CALL_POSTING) recorder_soon(runner_recorder(r), ACCOUNT_RESULT, c->entry);
-        break;
-    case 2: /* its end may be the turn of the session's first */
-        if (c->slot < r->plan->workers) call_fetch(r, r->slots[c->slot].first);
-        break;
-    default: break;
-    }
-}
-
-static void runner_soon(const struct component *component, unsigned step, const struct prospect *what)
-{
-    const struct runner *r = (const struct runner *)component;
-    uint32_t id = (uint32_t)what->token;
-
-    if (!r->sandboxes) return;
-    switch ((enum runner_timer)(what->token >> 32)) {
-    case RUNNER_TIMER_SLOT:
-        if (step == 0) slot_soon(r, id);
-        return;
-    case RUNNER_TIMER_CALL: call_soon(r, id, step); return;
-    case RUNNER_TIMER_POOL:
-        id = sandbox_pool_soon(r->sandboxes, 0, step);
-        if (step && id) call_soon(r, id, step - 1);
-        return;
-    }
-    if (TAG_KIND(what->tag) == TAG_CALL) {
-        call_soon(r, what->tag, step);
-    } else if (step == 0) {
-        slot_soon(r, TAG_NUMBER(what->tag));
-    } else if (step == 2 && TAG_NUMBER(what->tag) < r->plan->workers) {
-        call_soon(r, r->slots[TAG_NUMBER(what->tag)].last, 0);
-    }
-}
-
 const struct component_ops runner_ops = {
     .new = runner_new,
     .free = runner_free,
     .handle = runner_handle,
-    .soon = runner_soon,
     .memory = runner_memory,
 };

@@ -263,13 +263,6 @@ void world_handle(struct world *w, nsec_t now, const struct event *ev, struct ef
     c->ops->handle(c, now, ev, &out);
 }
 
-void world_soon(const struct world *w, addr_t self, unsigned step, const struct prospect *what)
-{
-    const struct component *c = world_component(w, self);
-
-    if (c && c->ops->soon) c->ops->soon(c, step, what);
-}
-
 /* Room for one effect more, with nothing in it yet. */
 static struct effect *effect_new(struct outbox *out)
 {

@@ -144,10 +144,6 @@ void world_flow_set_user(struct world *w, uint32_t flow, uint32_t user);
 void world_flow_hold(struct world *w, uint32_t flow);
 /* Frees the end when it is over and settled and this was the last hold; then `true`. */
 bool world_flow_release(struct world *w, uint32_t flow);
-/* Will come soon, as far as the driver can see: the end of the flow, or the timer, and the message. Changes
- * nothing; lets the component fetch memory. See component_ops.soon. */
-void world_soon(const struct world *w, addr_t self, unsigned step, const struct prospect *what);
-
 /* Walks all ends in index order, starting with 0; 0 at the end. Ends that are over are included while held.
  */
 uint32_t world_flow_next(const struct world *w, uint32_t flow);
