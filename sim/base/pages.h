@@ -1,16 +1,10 @@
 /*
- * Memory that the kernel may back with huge pages: for what grows large and is walked without order, where
- * half of the time goes into finding pages.
+ * Huge pages for what grows large and is walked without order: there much of the time goes into finding
+ * pages.
  */
 #pragma once
 
-#include <stddef.h>
-
-#define PAGES_HUGE ((size_t)2 << 20)
-
-/* `bytes`, a multiple of PAGES_HUGE, aligned to that, not zeroed. To be freed with free(). NULL: out of
- * memory. */
-void *pages_alloc(size_t bytes);
-
-/* The same for memory that is there already: for the whole huge pages in it, if there are any. */
-void pages_advise(void *memory, size_t bytes);
+/* Reserves a gigabyte of addresses for the process's heap (malloc() and its like), and asks the kernel to
+ * back it with huge pages. For a program that is about to run in virtual time. Advice: where the kernel, the
+ * C library or a limit does not take it, all goes on as before. */
+void pages_prefer_huge(void);

@@ -1,18 +1,16 @@
 #include "sim/base/slab.h"
 
-#include "sim/base/pages.h"
 #include "sim/base/panic.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT    8
-#define CACHE_LINE   64
-#define CHUNK_BYTES  ((size_t)64 << 10) /* about; one object at least */
-#define CHUNKS_ALONE 32                 /* the first of them; those behind come in huge pages */
-#define INDEX_MASK   (SLAB_LIMIT_MAX - 1)
-#define GENERATIONS  255 /* 1 … 255, so that no id is 0 */
+#define ALIGNMENT   8
+#define CACHE_LINE  64
+#define CHUNK_BYTES ((size_t)64 << 10) /* about; one object at least */
+#define INDEX_MASK  (SLAB_LIMIT_MAX - 1)
+#define GENERATIONS 255 /* 1 … 255, so that no id is 0 */
 
 /*
  * Behind each object stands a word. For a live slot it is the id; for a free one, the generation to come over
@@ -34,43 +32,6 @@ static size_t chunks_max(const struct slab *s)
     return ((size_t)s->limit + (UINT32_C(1) << s->chunk_bits) - 1) >> s->chunk_bits;
 }
 
-static size_t chunks_per_page(const struct slab *s)
-{
-    return PAGES_HUGE / chunk_bytes(s);
-}
-
-/* Huge pages at most, and the chunks in them; none for objects that are large themselves. */
-static size_t pages_max(const struct slab *s)
-{
-    size_t chunks = chunks_max(s);
-
-    return chunks > CHUNKS_ALONE && chunks_per_page(s) ? (chunks - CHUNKS_ALONE) / chunks_per_page(s) : 0;
-}
-
-static bool in_page(const struct slab *s, size_t chunk)
-{
-    return chunk >= CHUNKS_ALONE && chunk < CHUNKS_ALONE + pages_max(s) * chunks_per_page(s);
-}
-
-/* Makes a chunk; if it lies in a huge page, those that share it too. */
-static bool add_chunk(struct slab *s, size_t chunk)
-{
-    bool paged = in_page(s, chunk);
-    char *memory = paged ? pages_alloc(PAGES_HUGE) : aligned_alloc(CACHE_LINE, chunk_bytes(s));
-
-    if (!memory) return false;
-    for (size_t i = 0; i < (paged ? chunks_per_page(s) : 1); i++)
-        s->chunks[chunk + i] = memory + i * chunk_bytes(s);
-    s->bytes += paged ? PAGES_HUGE : chunk_bytes(s);
-    return true;
-}
-
-static void free_chunks(struct slab *s)
-{
-    for (size_t i = 0; i < chunks_max(s) && s->chunks[i]; i += in_page(s, i) ? chunks_per_page(s) : 1)
-        free(s->chunks[i]);
-}
-
 int slab_init(struct slab *s, size_t object_size, uint32_t limit)
 {
     ASSERT(object_size > 0 && object_size < SLAB_LIMIT_MAX && limit > 0 && limit <= SLAB_LIMIT_MAX);
@@ -90,7 +51,7 @@ int slab_init(struct slab *s, size_t object_size, uint32_t limit)
 void slab_deinit(struct slab *s)
 {
     if (!s || !s->chunks) return;
-    free_chunks(s);
+    for (size_t i = 0; i < chunks_max(s); i++) free(s->chunks[i]);
     free(s->chunks);
     *s = (struct slab){0};
 }
@@ -100,8 +61,12 @@ static uint32_t take_new(struct slab *s)
 {
     if (s->used == s->limit) return 0;
 
-    size_t chunk = s->used >> s->chunk_bits;
-    if (!s->chunks[chunk] && !add_chunk(s, chunk)) return 0;
+    char **chunk = &s->chunks[s->used >> s->chunk_bits];
+    if (!*chunk) {
+        *chunk = aligned_alloc(CACHE_LINE, chunk_bytes(s));
+        if (!*chunk) return 0;
+        s->bytes += chunk_bytes(s);
+    }
     return (UINT32_C(1) << SLAB_INDEX_BITS) | s->used++;
 }
 
@@ -112,7 +77,7 @@ static uint32_t take_free(struct slab *s)
     uint32_t word = *word_at(s, index);
 
     s->free_head = word & INDEX_MASK;
-    if (--s->free_len) __builtin_prefetch(word_at(s, s->free_head)); /* the next one's way on */
+    s->free_len--;
     return (word & ~INDEX_MASK) | index;
 }
 
@@ -159,7 +124,5 @@ uint32_t slab_next(const struct slab *s, uint32_t id)
 
 size_t slab_bytes_max(const struct slab *s)
 {
-    size_t alone = chunks_max(s) - pages_max(s) * chunks_per_page(s);
-
-    return chunks_max(s) * sizeof(*s->chunks) + alone * chunk_bytes(s) + pages_max(s) * PAGES_HUGE;
+    return chunks_max(s) * (chunk_bytes(s) + sizeof(*s->chunks));
 }

@@ -17,6 +17,7 @@
 #include "reports/result.h"
 #include "reports/run_file.h"
 #include "reports/table.h"
+#include "sim/base/pages.h"
 #include "sim/cmd/commands.h"
 #include "sim/cmd/load.h"
 #include "sim/cmd/measured.h"
@@ -521,6 +522,7 @@ int command_run(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     if (signal(SIGHUP, SIG_IGN) != SIG_IGN) sigaction(SIGHUP, &action, NULL); /* else it is nohup's wish */
     signal(SIGPIPE, SIG_IGN);
+    if (strcmp(args.clock, "virtual") == 0) pages_prefer_huge();
     s.scenario = (struct scenario){.path = positional.items[0], .sets = &args.sets, .seed = args.seed};
     scenario_read(&s.scenario);
     progress_mode_of(args.progress, isatty(STDERR_FILENO), &s.progress);

@@ -66,6 +66,7 @@ struct sandbox_pool {
     uint32_t waiting;             /* held or queued */
     uint32_t order;
     struct sandbox_stats stats;
+    bool touched;            /* since the last collect() */
     nsec_t refills_since_ns; /* refills that are starting are billed together … */
     uint32_t refilling;      /* … so many of them */
 };
@@ -150,6 +151,7 @@ int sandbox_pool_new(const struct sandbox_pool_options *options, struct sandbox_
     list_init(&pool->warm);
     list_init(&pool->snapshots);
     list_init(&pool->prewarmed);
+    pool->touched = true;
     r = slab_init(&pool->uses, sizeof(struct use), uses_max);
     if (r == 0)
         r = slab_init(&pool->spares, sizeof(struct spare),
@@ -385,6 +387,7 @@ enum sandbox_answer sandbox_pool_request(struct sandbox_pool *pool, nsec_t now,
     uint32_t id = shed(pool, room) ? 0 : slab_alloc(&pool->uses);
     struct use *u = slab_get(&pool->uses, id);
 
+    pool->touched = true;
     if (!u) return SANDBOX_SHED;
     *u = (struct use){.owner = owner,
                       .order = pool->order++,
@@ -440,6 +443,7 @@ static void use_end(struct sandbox_pool *pool, nsec_t now, uint32_t id, bool kee
     struct sandbox_owner *owner;
 
     ASSERT(u);
+    pool->touched = true;
     owner = u->owner;
     if (u->state == USE_HELD || u->state == USE_QUEUED) {
         pool->waiting--;
@@ -545,6 +549,11 @@ bool sandbox_pool_pop(struct sandbox_pool *pool, nsec_t now, struct sandbox_even
     return pop_starting(pool, now, ret_event) || pop_queue(pool, now, ret_event);
 }
 
+bool sandbox_pool_has_news(const struct sandbox_pool *pool, nsec_t now)
+{
+    return pool->touched || sandbox_pool_deadline(pool) <= now;
+}
+
 nsec_t sandbox_pool_deadline(const struct sandbox_pool *pool)
 {
     const struct due *first = due_peek(&pool->starting);
@@ -583,6 +592,7 @@ struct sandbox_stats sandbox_pool_collect(struct sandbox_pool *pool, nsec_t now,
         }
     }
     stats = pool->stats;
+    pool->touched = false;
     pool->stats = (struct sandbox_stats){0};
     return stats;
 }

@@ -99,6 +99,10 @@ void sandbox_pool_lose(struct sandbox_pool *pool, nsec_t now, uint32_t use);
 /* The next thing that is due at `now`; false when there is nothing more. */
 bool sandbox_pool_pop(struct sandbox_pool *pool, nsec_t now, struct sandbox_event *ret_event);
 
+/* Whether something is due at `now`, or uses came or went since the last collect(). If not, pop(), deadline()
+ * and collect() have nothing to say that they have not said. */
+bool sandbox_pool_has_news(const struct sandbox_pool *pool, nsec_t now);
+
 /* When something will be due. */
 nsec_t sandbox_pool_deadline(const struct sandbox_pool *pool);
 

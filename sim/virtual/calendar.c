@@ -1,7 +1,6 @@
 #include "sim/virtual/calendar.h"
 
 #include "sim/base/mix.h"
-#include "sim/base/pages.h"
 #include "sim/base/panic.h"
 
 #include <errno.h>
@@ -10,15 +9,12 @@
 
 #define CHUNK_ITEMS  31
 #define BLOCK_CHUNKS 64
-#define BLOCKS_SMALL 32 /* the first of them; those behind are huge pages */
 /* More in `ready` than this, and its time range is cut down. */
 #define READY_MANY 40
 /* A bucket with more is not made ready, but sinks to finer ones. */
 #define READY_FEW 12
-/* With so many or more, no further bucket is made ready. */
-#define READY_ENOUGH 24
-#define READY_MIN    (2 * READY_MANY)
-#define SEQ_MASK     ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
+#define READY_MIN (2 * READY_MANY)
+#define SEQ_MASK  ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
 
 /* A bucket is a chain of chunks, all full but the first. The order within a bucket does not matter. */
 struct cal_chunk {
@@ -30,21 +26,17 @@ struct cal_chunk {
 /* A block of chunks; its first chunk links the blocks. */
 static int add_block(struct calendar *c)
 {
-    bool small = c->blocks_len < BLOCKS_SMALL;
-    size_t bytes = small ? BLOCK_CHUNKS * sizeof(struct cal_chunk) : PAGES_HUGE;
-    size_t chunks = bytes / sizeof(struct cal_chunk);
-    struct cal_chunk *block = small ? malloc(bytes) : pages_alloc(bytes);
+    struct cal_chunk *block = malloc(BLOCK_CHUNKS * sizeof(*block));
 
     if (!block) return -ENOMEM;
     block->next = c->blocks;
     c->blocks = block;
-    c->blocks_len++;
-    for (size_t i = 1; i < chunks; i++) {
+    for (int i = 1; i < BLOCK_CHUNKS; i++) {
         block[i].next = c->spare;
         c->spare = &block[i];
     }
-    c->chunks += chunks - 1;
-    c->bytes += bytes;
+    c->chunks += BLOCK_CHUNKS - 1;
+    c->bytes += BLOCK_CHUNKS * sizeof(*block);
     return 0;
 }
 
@@ -198,38 +190,19 @@ static nsec_t last_of(nsec_t time, unsigned level)
     return time | (((nsec_t)1 << (level * CALENDAR_DIGIT_BITS)) - 1);
 }
 
-/* Makes all events of a bucket ready, in order. What is ready already comes before them. */
+/* Makes all events of a bucket ready, in order. Nothing is ready now. */
 static void make_ready(struct calendar *c, struct cal_chunk *chunk)
 {
-    size_t first = c->ready_end;
     bool few = !chunk->next;
 
     for (; chunk; chunk = drop_chunk(c, chunk)) {
         for (size_t i = 0; i < chunk->len; i++) {
             ready_reserve(c);
             c->ready[c->ready_end++] = chunk->items[i];
-            if (few) settle_last(c, first);
+            if (few) settle_last(c, 0);
         }
     }
-    if (!few) heap_sort(c->ready + first, c->ready_end - first);
-}
-
-/* Takes the next buckets of the level too while they hold little, so that it is known what comes soon. The
- * base stays at the first of them. */
-static void make_more_ready(struct calendar *c, unsigned level)
-{
-    while (c->digits_used[level]) {
-        nsec_t base = c->base;
-        const struct cal_chunk *next = c->buckets[level][__builtin_ctzll(c->digits_used[level])];
-        struct cal_chunk *chunk;
-
-        if (next->next || next->len > READY_FEW || c->ready_end + next->len > READY_ENOUGH) return;
-        chunk = take_bucket(c, &level);
-        c->ready_last = last_of(c->base, level);
-        c->base = base;
-        c->ready_level = level + 1;
-        make_ready(c, chunk);
-    }
+    if (!few) heap_sort(c->ready, c->ready_end);
 }
 
 /* Gets the next events ready, if there are any: a bucket that is small or of a single time at once, others by
@@ -245,8 +218,7 @@ static void refill(struct calendar *c)
             c->ready_last = last_of(c->base, level);
             c->ready_first = c->ready_end = 0;
             make_ready(c, chunk);
-            make_more_ready(c, level);
-            continue;
+            return;
         }
         for (; chunk; chunk = drop_chunk(c, chunk))
             for (size_t i = 0; i < chunk->len; i++) place(c, &chunk->items[i]);

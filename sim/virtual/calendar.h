@@ -58,10 +58,9 @@ struct calendar {
     struct cal_chunk *buckets[CALENDAR_LEVELS][CALENDAR_DIGITS]; /* the chunk that is not full */
     struct cal_chunk *spare;                                     /* chunks to be used */
     struct cal_chunk *blocks;                                    /* all memory for chunks, chained */
-    size_t blocks_len;
-    struct lanes lanes; /* what was entered in order */
-    size_t chunks;      /* in all blocks, but the links */
-    size_t room;        /* events for which there are chunks */
+    struct lanes lanes;                                          /* what was entered in order */
+    size_t chunks;                                               /* in all blocks, but the links */
+    size_t room;                                                 /* events for which there are chunks */
     size_t bytes;
 };
 

@@ -60,7 +60,7 @@ static void pool_count(struct runner *r, nsec_t now, bool all)
     if (stats.destroyed) recorder_count(rec, COUNTER_SANDBOX_DESTROYED, stats.destroyed);
 }
 
-/* After each event: what is due in the pool, by itself or by what the event did to it. */
+/* What is due in the pool, by itself or by what an event did to it. */
 static void pool_run(struct runner *r, nsec_t now, struct outbox *out)
 {
     struct sandbox_event ev;
@@ -124,7 +124,10 @@ static void on_timer(struct runner *r, nsec_t now, uint64_t token, struct outbox
         s = runner_slot_of(r, c);
         runner_call_timer(r, id, c, now, out);
         break;
-    case RUNNER_TIMER_POOL: wakeup_fired(&r->pool_wakeup, now); break;
+    case RUNNER_TIMER_POOL:
+        wakeup_fired(&r->pool_wakeup, now);
+        pool_run(r, now, out);
+        break;
     }
     if (s) runner_slot_run(r, s, now, out);
 }
@@ -194,7 +197,7 @@ static void runner_handle(struct component *component, nsec_t now, const struct 
     case EVENT_CRASH: end(r, now, LEDGER_LOST); return;
     case EVENT_RECOVERED: PANIC("a runner keeps nothing");
     }
-    pool_run(r, now, out);
+    if (sandbox_pool_has_news(r->sandboxes, now)) pool_run(r, now, out);
 }
 
 /* Birth and death

@@ -163,32 +163,6 @@ START_TEST(sizes_from_one_byte_to_more_than_a_chunk)
 }
 END_TEST
 
-START_TEST(large_ones_come_in_huge_pages_up_to_the_last_object)
-{
-    static const size_t sizes[] = {20, 60, 1000, 70000, 3 << 20};
-
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        CLEANUP(slab_deinit) struct slab s = {0};
-        uint32_t n = sizes[k] > 100000 ? 40 : (uint32_t)((11 << 20) / sizes[k]), id;
-
-        ck_assert_int_eq(slab_init(&s, sizes[k], n), 0);
-        for (uint32_t i = 0; i < n; i++) {
-            id = slab_take(&s);
-            MUST(id != 0);
-            memset(slab_get(&s, id), (int)(i & 127), sizes[k]);
-        }
-        ck_assert_uint_eq(slab_take(&s), 0);
-        ck_assert_uint_eq(slab_bytes(&s), slab_bytes_max(&s));
-        id = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            const char *object = slab_get(&s, id = slab_next(&s, id));
-
-            MUST(object && object[0] == (char)(i & 127) && object[sizes[k] - 1] == (char)(i & 127));
-        }
-    }
-}
-END_TEST
-
 START_TEST(sixteen_million_ids)
 {
     CLEANUP(slab_deinit) struct slab s = {0};
@@ -208,5 +182,4 @@ END_TEST
 SUITE_MAIN("slab", objects_are_zeroed_aligned_and_stay, the_slot_freed_last_is_reused_first_under_a_new_id,
            foreign_ids_find_nothing, generations_come_round_without_zero,
            the_walk_is_in_index_order_and_survives_freeing, agrees_with_a_table,
-           sizes_from_one_byte_to_more_than_a_chunk, large_ones_come_in_huge_pages_up_to_the_last_object,
-           sixteen_million_ids)
+           sizes_from_one_byte_to_more_than_a_chunk, sixteen_million_ids)

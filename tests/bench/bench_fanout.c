@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim/base/pages.h"
 #include "sim/base/prng.h"
 #include "sim/virtual/calendar.h"
 #include "tests/virtual/scenario_run.h"
@@ -207,6 +208,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_fanout [SESSIONS [scaled]]\n");
         return 2;
     }
+    pages_prefer_huge();
     print_machine();
     if (argc > 2) return measure_scaled(sessions).wrong;
     return bench(sessions);

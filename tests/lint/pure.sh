@@ -5,9 +5,20 @@
 #   pure.sh BASE.a PLAN.a POLICY.a RECORD.a WORLD.a VIRTUAL.a
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-base=$1 plan=$2 policy=$3 record=$4 world=$5 virtual=$6
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+# plain LIBRARY: a copy without what a link-time optimizer would add its own calls to.
+plain() {
+    dir=$work/$(basename "$1" .a)
+    mkdir "$dir"
+    ar t "$1" | while read -r object; do
+        objcopy --wildcard --remove-section='.gnu.lto_*' "$object" "$dir/$(basename "$object")"
+    done
+    ar rc "$dir.a" "$dir"/*.o
+    echo "$dir.a"
+}
+base=$(plain "$1") plan=$(plain "$2") policy=$(plain "$3") record=$(plain "$4") world=$(plain "$5") virtual=$(plain "$6")
 
 sed 's/#.*//' "$here/pure.txt" | tr -s ' ' '\n' | sed '/^$/d' | sort -u >"$work/allowed"
 printf '%s\n' compress2 compressBound uncompress >"$work/zlib"
