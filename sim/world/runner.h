@@ -83,7 +83,7 @@ struct slot {
     uint32_t use;         /* scope per session: its sandbox, or 0 */
     uint32_t sandbox_entry;
     bool sandbox_ready, sandbox_billed;
-    bool has_files;    /* written for its session */
+    bool has_files;    /* the disk has something of its session */
     bool history_idle; /* the last event of the history ended a turn */
 };
 

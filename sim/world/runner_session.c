@@ -86,6 +86,8 @@ void runner_session_event(struct runner *r, struct slot *s, nsec_t now, const st
     int idle = idleness(m);
     uint32_t id;
 
+    /* What a WRITE brings lies with the disk from here on, whether it is written or was long ago. */
+    if (kind == EV_AGENT_TOOL_USE && EVENT_TOOL(m->b) == TOOL_WRITE) s->has_files = true;
     if (EVENT_FLAGS(m->b) & EVENT_CORRUPT) recorder_count(runner_recorder(r), COUNTER_HASH_MISMATCHES, 1);
     if (live ? idle >= 0 : over) worker_on_event(&s->worker, now, idle > 0, over);
     if (!live && idle >= 0) s->history_idle = idle > 0;

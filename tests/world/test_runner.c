@@ -312,7 +312,7 @@ START_TEST(files_go_with_their_session)
 {
     struct hand *h = hand_new();
     struct effect file, b;
-    uint32_t stream;
+    uint32_t stream, list;
 
     h->runner.cold_start_ns = dist_constant(0);
     hand_start(h, RUNNER);
@@ -332,9 +332,20 @@ START_TEST(files_go_with_their_session)
 
     stream = serve(h);
     tool_use(h, stream, TOOL_WRITE, 1, 4711, 300000, 0);
+    hand_wait(h, M_FILE_WRITE, h->now);
     b = hand_wait(h, M_WORK_HEARTBEAT, h->now + 30 * S);
     hand_answer(h, b.flow,
                 (struct msg){.kind = M_HEARTBEAT_MISMATCH, .a = 5, .b = 300 * S, .c = WORK_ACTIVE});
+    hand_request(h, M_FILES_DROP);
+
+    /* A write of the history brought its bytes, too, though they were written before. */
+    stream = claim(h, &list);
+    hand_msg(h, list, MSG_OPEN, (struct msg){.kind = M_OK, .b = 2});
+    tool_use(h, list, TOOL_WRITE, 1, 4711, 300000, 0);
+    hand_session_event(h, list, EV_USER_TOOL_RESULT, 2, 1001, MSG_LAST);
+    hand_no_request(h, M_FILE_WRITE);
+    hand_session_event(h, stream, EV_SESSION_DELETED, 5, 0, MSG_LAST);
+    hand_error(h, hand_request(h, M_WORK_STOP).flow, 409);
     hand_request(h, M_FILES_DROP);
 
     /* One without files has nothing to drop. */
