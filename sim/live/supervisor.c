@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -241,6 +242,14 @@ static void close_estates(struct supervisor *s)
     }
 }
 
+/* What a child used is known when it is gone, however it went. */
+static void count_cpu(struct supervisor *s, const struct rusage *u)
+{
+    recorder_count(s->own, COUNTER_CPU_NS,
+                   (uint64_t)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) * NSEC_PER_S +
+                       (uint64_t)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) * NSEC_PER_US);
+}
+
 static void child_gone(struct supervisor *s, struct running *c, int status)
 {
     if (c->fd >= 0) close(c->fd);
@@ -261,12 +270,15 @@ static void child_gone(struct supervisor *s, struct running *c, int status)
 
 static void reap(struct supervisor *s)
 {
+    struct rusage used;
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = wait4(-1, &status, WNOHANG, &used)) > 0) {
         for (size_t i = 0; i < s->opts->layout->process_count; i++) {
-            if (s->children[i].pid == pid) child_gone(s, &s->children[i], status);
+            if (s->children[i].pid != pid) continue;
+            count_cpu(s, &used);
+            child_gone(s, &s->children[i], status);
         }
     }
 }
@@ -335,10 +347,11 @@ static void hear(struct supervisor *s, struct running *c)
 /* By force. What it had said until then stands. */
 static void end_child(struct supervisor *s, struct running *c)
 {
+    struct rusage used;
     bool ended;
 
     kill(c->pid, SIGKILL);
-    waitpid(c->pid, NULL, 0);
+    if (wait4(c->pid, NULL, 0, &used) > 0) count_cpu(s, &used);
     hear(s, c);
     ended = c->state == CHILD_ENDED;
     c->state = CHILD_KILLED;
@@ -512,7 +525,7 @@ static void play_actions(struct supervisor *s)
             const struct plan_fault *f = &s->opts->plan->faults[a->fault];
 
             if (f->kind == FAULT_RESTART) tell_to_stop(s, f);
-            if (a->begins) recorder_count(s->own, COUNTER_FAULTS_INJECTED, 1);
+            if (a->begins && f->first) recorder_count(s->own, COUNTER_FAULTS_INJECTED, 1);
         }
     }
 }

@@ -258,6 +258,7 @@ static int fault_add(struct context *c, const struct plan *plan, const struct fa
                      struct faults *faults)
 {
     struct target target;
+    uint64_t before = faults->count;
     int r = fault_check(c, plan, &draft->fault);
 
     if (r != 0) return r;
@@ -268,6 +269,7 @@ static int fault_add(struct context *c, const struct plan *plan, const struct fa
         put_restart(faults, plan, &draft->fault, &target);
     else
         put_target(faults, &draft->fault, &target);
+    if (faults->items) faults->items[before].first = true;
     return 0;
 }
 

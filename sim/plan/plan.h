@@ -268,6 +268,7 @@ struct plan_fault {
     uint32_t status, share_ppm;
     nsec_t retry_after_ns;
     uint32_t count;
+    bool first; /* of those that one entry of /faults became: as one it is counted (faults_injected) */
 };
 
 /* Objectives ------------------------------------------------------------------------------------------------

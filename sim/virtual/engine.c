@@ -666,7 +666,7 @@ static void on_fault(struct engine *e, uint32_t index, bool begin)
     if (f->kind == FAULT_KILL) for_each_target(e, f, begin ? crash : start_if_down);
     if (f->kind == FAULT_RESTART && begin) for_each_target(e, f, tell_to_stop);
     if (f->kind == FAULT_LINK_CUT && begin) cut_link(e, f);
-    if (begin) recorder_count(e->opts->recorder, COUNTER_FAULTS_INJECTED, 1);
+    if (begin && f->first) recorder_count(e->opts->recorder, COUNTER_FAULTS_INJECTED, 1);
 }
 
 static void schedule_faults(struct engine *e)
@@ -770,6 +770,7 @@ out:
     measure_size(e);
     count_in_flight(e);
     end_all(e);
+    recorder_count(e->opts->recorder, COUNTER_CPU_NS, network_cpu(e->network));
     e->result->end_ns = e->now;
     digest_hex(&e->digest, e->result->digest);
 }

@@ -11,6 +11,7 @@ struct network {
     struct host *hosts[ROLE_COUNT];
     nsec_t *cores[ROLE_COUNT]; /* of all hosts of a role */
     uint32_t instances[ROLE_COUNT];
+    nsec_t cpu_ns; /* worked by all */
     /* For each link: idle connections by [dialing ordinal × listening instances + listening ordinal], and
      * when each direction's wire is free again, by the same index and direction. Made when first used. */
     struct idle_connections *idle[LINK_COUNT];
@@ -181,8 +182,14 @@ nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost)
     nsec_t start;
 
     if (cores == 0) return now;
+    n->cpu_ns += cost;
     start = h->core_free_at[0] > now ? h->core_free_at[0] : now;
     return core_busy(h->core_free_at, cores, nsec_add(start, cost));
+}
+
+nsec_t network_cpu(const struct network *n)
+{
+    return n->cpu_ns;
 }
 
 bool network_is_faulty(const struct network *n, addr_t a, addr_t b)

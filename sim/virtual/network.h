@@ -28,6 +28,9 @@ size_t network_memory(const struct network *n);
  * time. */
 nsec_t network_serve(struct network *n, addr_t at, nsec_t now, nsec_t cost);
 
+/* What all hosts have worked so far, those apart that are infinitely fast. */
+nsec_t network_cpu(const struct network *n);
+
 /* CPU cost of handling a message of `bytes` at `at`. */
 nsec_t network_message_cost(const struct network *n, addr_t at, uint32_t bytes);
 

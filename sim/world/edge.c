@@ -388,6 +388,7 @@ static void answer_stream_with_fault(struct edge *e, uint32_t flow, const struct
     struct recorder *rec = e->base.env.recorder;
 
     recorder_end(rec, ACCOUNT_STREAM, recorder_open(rec, ACCOUNT_STREAM), LEDGER_FAILED);
+    recorder_count_status(rec, fault->status);
     flow_answer(out, flow, answer_fault_msg(fault));
 }
 

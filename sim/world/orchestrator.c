@@ -154,7 +154,6 @@ static void on_request(struct orchestrator *o, const struct ctx *x, const struct
     const struct plan_fault *fault = answer_fault(&o->component.env, x->now, &o->faults);
 
     if (fault) {
-        recorder_count(o->recorder, COUNTER_FAULTS_INJECTED, 1);
         flow_answer(x->out, ev->flow, answer_fault_msg(fault));
         return;
     }

@@ -102,7 +102,6 @@ static void vanish(struct runner *r, struct slot *s, nsec_t now, struct outbox *
 {
     slot_drop(r, s, now, true, out);
     s->lives++;
-    recorder_count(runner_recorder(r), COUNTER_FAULTS_INJECTED, 1);
 }
 
 static void leave(struct runner *r, struct slot *s, nsec_t now, struct outbox *out)

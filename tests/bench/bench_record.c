@@ -44,7 +44,7 @@ static void record(struct recorder *r)
 
 static void count(struct recorder *r)
 {
-    for (uint32_t i = 0; i < N_VALUES; i++) recorder_count(r, COUNTER_BYTES_IN, values[i]);
+    for (uint32_t i = 0; i < N_VALUES; i++) recorder_count(r, COUNTER_SPILLED_BYTES, values[i]);
 }
 
 static void open_and_end(struct recorder *r)

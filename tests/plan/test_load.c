@@ -369,6 +369,7 @@ START_TEST(test_gateway_is_two)
         ck_assert_uint_eq(p->faults[i].target, targets[i]);
         ck_assert(!p->faults[i].all_instances);
         ck_assert_uint_eq(p->faults[i].for_ns, 0);
+        ck_assert_int_eq(p->faults[i].first, i == 0);
     }
 }
 END_TEST

@@ -91,6 +91,25 @@ START_TEST(says_why_there_is_no_way)
 }
 END_TEST
 
+/* A fault's answer counts as any other. */
+START_TEST(answers_streams_with_a_fault)
+{
+    struct stage *st = stage_new();
+    struct plan_fault fault = {.kind = FAULT_ANSWER, .target = SELF, .status = 429, .share_ppm = 1000000};
+
+    st->plan.faults = &fault;
+    st->plan.fault_count = 1;
+    stage_add(st, SELF);
+    refused(st, 0, 429);
+    fault.status = 503;
+    refused(st, 0, 503);
+    ck_assert_uint_eq(stage_ends(st, ACCOUNT_STREAM, LEDGER_FAILED), 2);
+    ck_assert_uint_eq(stage_counter(st, COUNTER_HTTP_429), 1);
+    ck_assert_uint_eq(stage_counter(st, COUNTER_HTTP_5XX), 1);
+    stage_end(st, EVENT_END);
+}
+END_TEST
+
 START_TEST(relays_and_ends_streams)
 {
     struct stage *st = edge();
@@ -369,6 +388,7 @@ int main(void)
 
     tcase_add_test(tc, spreads_streams_over_the_connections);
     tcase_add_test(tc, says_why_there_is_no_way);
+    tcase_add_test(tc, answers_streams_with_a_fault);
     tcase_add_test(tc, relays_and_ends_streams);
     tcase_add_test(tc, a_lost_carrier_cuts_its_streams);
     tcase_add_test(tc, records_outages);
