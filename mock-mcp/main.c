@@ -121,16 +121,7 @@ static int start_server(struct mock *m, const char *listen)
                                          .event_streams = m->config.event_streams};
     int r = mcp_server_new(m->driver, &options, &m->server);
 
-    if (r == -EINVAL) {
-        fprintf(stderr,
-                "mock-mcp: --listen: \"%s\" is not a numeric address with a port, such as 127.0.0.1:0\n",
-                listen);
-    } else if (r == -EADDRINUSE) {
-        fprintf(stderr, "mock-mcp: --listen: %s is in use by another program; port 0 takes any free one\n",
-                listen);
-    } else if (r < 0) {
-        fprintf(stderr, "mock-mcp: cannot listen on %s: %s\n", listen, strerrordesc_np(-r));
-    }
+    if (r < 0) fprintf(stderr, "mock-mcp: cannot listen on %s: %s\n", listen, tcp_listen_why(r));
     return r;
 }
 

@@ -327,8 +327,7 @@ static int run(const struct args *args)
     r = start_server(&p);
     if (r == 0) r = watch_signals(&p);
     if (r < 0) {
-        fprintf(stderr, "mock-orchestrator: cannot listen on %s: %s\n", args->listen,
-                r == -EINVAL ? "not a numeric IP:PORT" : strerror(-r));
+        fprintf(stderr, "mock-orchestrator: cannot listen on %s: %s\n", args->listen, tcp_listen_why(r));
         return EXIT_BAD_INPUT;
     }
     print_ready(&p);

@@ -10,6 +10,7 @@
 #include "sim/cmd/commands.h"
 #include "sim/cmd/role.h"
 #include "sim/live/entrance.h"
+#include "sim/live/tcp.h"
 #include "sim/live/tunnel_edge.h"
 #include "sim/live/tunnel_limits.h"
 #include "sim/live/tunnel_names.h"
@@ -79,7 +80,7 @@ static int open_entrance(struct edge_command *c)
     o.outside = c->outside;
     r = entrance_new(c->alone.base, &o, &c->entrance);
     if (r == 0) return 0;
-    snprintf(why, sizeof why, "--entrance %s: %s", c->args->entrance, strerror(-r));
+    snprintf(why, sizeof why, "cannot listen on %s: %s", c->args->entrance, tcp_listen_why(r));
     return alone_refuse("edge", why, r);
 }
 

@@ -15,6 +15,7 @@
 #include "sim/cmd/run_limits.h"
 #include "sim/live/disk.h"
 #include "sim/live/resources.h"
+#include "sim/live/tcp.h"
 #include "sim/live/tls.h"
 #include "sim/live/tunnel_connector.h"
 #include "sim/live/tunnel_dialer.h"
@@ -57,8 +58,11 @@ static bool hosts(const struct role_surfaces *s, enum role role)
 
 static int told(struct role_surfaces *s, int r, const char *listen, const char *why)
 {
-    if (r < 0 && str_len(s->error) == 0)
-        str_appendf(s->error, "cannot listen on %s: %s", listen, why && why[0] ? why : strerror(-r));
+    if (r >= 0 || str_len(s->error) > 0) return r;
+    if (why && why[0])
+        str_puts(s->error, why);
+    else
+        str_appendf(s->error, "cannot listen on %s: %s", listen, tcp_listen_why(r));
     return r;
 }
 

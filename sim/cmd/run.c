@@ -179,6 +179,7 @@ static int make_result(struct session *s, const struct measured *m, uint64_t wal
                              .end_ns = m->end_ns,
                              .marks_dropped = m->marks_dropped,
                              .engine = m->engine,
+                             .schedule_lag_max_ns = s->plan->live.schedule_lag_max_ns,
                              .flow_names = names,
                              .flow_name_count = M_KIND_COUNT};
     int r;

@@ -819,6 +819,15 @@ int tcp_listener_new(struct event_base *base, const char *address, const struct 
     return 0;
 }
 
+const char *tcp_listen_why(int error)
+{
+    switch (error) {
+    case -EADDRINUSE: return "it is in use by another program; port 0 takes any free one";
+    case -EINVAL: return "it is not a numeric address with a port, such as 127.0.0.1:0";
+    default: return strerrordesc_np(-error);
+    }
+}
+
 int tcp_listener_port(const struct tcp_listener *l)
 {
     struct sockaddr_storage at = {0};

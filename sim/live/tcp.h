@@ -61,6 +61,9 @@ typedef void tcp_accept_fn(void *user, struct stream *s, const char *peer);
 int tcp_listener_new(struct event_base *base, const char *address, const struct tcp_options *o,
                      tcp_accept_fn *accepted, void *user, struct tcp_listener **ret_listener);
 
+/* Why a listener could not be made, for "cannot listen on ADDRESS: …". Static. */
+const char *tcp_listen_why(int error);
+
 /* Until it is released, listeners that are made on `base` have their address but refuse connections: what
  * takes time to set up can be there from one moment to the next. -ENOMEM. */
 int tcp_hold_new(struct event_base *base, struct tcp_hold **ret);

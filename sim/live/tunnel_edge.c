@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -384,7 +385,7 @@ static int make_tls(struct tunnel_edge *e, const struct tunnel_edge_options *o, 
 
 static int cannot_listen(const char *address, int error, char ret_why[TLS_WHY_MAX])
 {
-    if (ret_why) snprintf(ret_why, TLS_WHY_MAX, "cannot listen on %s: %s", address, strerror(-error));
+    snprintf(ret_why, TLS_WHY_MAX, "cannot listen on %s: %s", address, tcp_listen_why(error));
     return error;
 }
 
@@ -403,8 +404,8 @@ static int edge_init(struct tunnel_edge *e, const struct tunnel_edge_options *o,
     if ((r = tunnel_pipes_init(&e->pipes)) < 0) return r;
     if ((r = make_tls(e, o, ret_why)) < 0) return r;
     http.tls = e->public_tls;
-    if ((r = http_server_new(base, &http, &server_handler, e, &e->server)) < 0)
-        return cannot_listen(o->public_listen, r, ret_why);
+    r = http_server_new(base, &http, &server_handler, e, &e->server);
+    if (r < 0) return cannot_listen(o->public_listen, r, ret_why);
     r = tcp_listener_new(base, o->connector_listen, NULL, on_connector, e, &e->listener);
     return r < 0 ? cannot_listen(o->connector_listen, r, ret_why) : 0;
 }
@@ -412,6 +413,7 @@ static int edge_init(struct tunnel_edge *e, const struct tunnel_edge_options *o,
 int tunnel_edge_new(struct driver *d, const struct tunnel_edge_options *o, struct tunnel_edge **ret_edge,
                     char ret_why[TLS_WHY_MAX])
 {
+    char nobody_asks[TLS_WHY_MAX];
     struct tunnel_edge *e;
     int r;
 
@@ -421,7 +423,8 @@ int tunnel_edge_new(struct driver *d, const struct tunnel_edge_options *o, struc
     e->dialer.open = edge_dial;
     e->driver = d;
     list_init(&e->carriers);
-    if (ret_why) *ret_why = 0;
+    if (!ret_why) ret_why = nobody_asks;
+    *ret_why = 0;
     r = edge_init(e, o, ret_why);
     if (r < 0) {
         tunnel_edge_free(e);

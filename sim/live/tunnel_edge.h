@@ -26,8 +26,8 @@ struct tunnel_edge_options {
     const char *token_key;     /* see tunnel_token() */
 };
 
-/* Listens for ADDR(ROLE_EDGE, 0), which may be added to the driver before or after. -EINVAL with one line in
- * `ret_why` (may be NULL), the listeners' errors, -ENOMEM. */
+/* Listens for ADDR(ROLE_EDGE, 0), which may be added to the driver before or after. -EINVAL or the
+ * listeners' errors with one line in `ret_why` (may be NULL), -ENOMEM. */
 int tunnel_edge_new(struct driver *d, const struct tunnel_edge_options *o, struct tunnel_edge **ret_edge,
                     char ret_why[TLS_WHY_MAX]);
 

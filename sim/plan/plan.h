@@ -1,6 +1,7 @@
 /*
  * The immutable plan: everything that a run may know, resolved from a scenario, one deployment, a seed and a
- * replicate. Plain data, no pointers out of it but its own arrays; nothing here changes after plan_load().
+ * replicate. Plain data, no pointers out of it but its own arrays; nothing here changes after
+ * plan_load() but scenario_sha256, which whoever loads it may fill in.
  *
  * Units stand last in a name. Times are relative to the start of the run. Probabilities are parts per
  * million.
@@ -302,6 +303,7 @@ struct plan_live {
     uint32_t runner_processes;
     bool relay_links; /* relays on all links, also on those that plan_link_relayed() would leave alone */
     bool keep_awake;  /* processors do not sleep during the run */
+    nsec_t schedule_lag_max_ns; /* a run whose load came later is invalid */
 };
 
 struct plan {

@@ -521,6 +521,11 @@ static const struct option live_options[] = {
      .help =
          "processors do not sleep, so that a virtual machine too wakes the load in time; what nobody else "
          "uses of them is used for nothing"},
+    {"schedule_lag", OPTION_DURATION, PUT(struct plan_live, schedule_lag_max_ns),
+     RANGE(NSEC_PER_MS, HOURS(1)), .fallback = "\"50ms\"",
+     .help = "a run whose load came later than this is invalid (docs/RESULTS.md); more where only behaviour "
+             "counts, "
+             "as with sanitizers"},
 };
 static const struct option_table live_table = {TABLE_OF(live_options), .name_offset = OPTION_NOT_STORED};
 

@@ -1,6 +1,7 @@
 // Whatever is wrong with the input is told in one line, and nothing is started.
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -90,6 +91,47 @@ for (const [args, says] of REFUSED) {
     assert.deepEqual(readdirSync(dir).sort(), Object.keys(FILES).sort(), 'nothing was written');
   });
 }
+
+// Somebody else's listener.
+async function taken(t) {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  return `127.0.0.1:${server.address().port}`;
+}
+
+const LISTENERS = [
+  ['edge --public', (address) => ['edge', '--certs', 'c', '--public', address]],
+  ['edge --connectors', (address) => ['edge', '--certs', 'c', '--connectors', address]],
+  ['edge --entrance', (address) => ['edge', '--certs', 'c', '--entrance', address]],
+  ['mock-mcp', (address) => ['--listen', address], 'MOCK_MCP'],
+  ['mock-orchestrator', (address) => ['--listen', address, '--api-key', 'K', '--environment', 'env_x', '--environment-key', 'K2'],
+    'MOCK_ORCHESTRATOR'],
+];
+
+for (const [name, args, program] of LISTENERS) {
+  test(`${name}: a port in use is told in one line, in the same words`, async (t) => {
+    const address = await taken(t);
+    const r = await run(args(address), { cwd: folder(t), patience: 10_000, ...(program && { program: process.env[program] }) });
+    went(r, 2);
+    oneLine(r.stderr, new RegExp(`^(windtunnel edge|${name}): cannot listen on ${address}: it is in use by another program; port 0 takes any free one$`, 'm'));
+    assert.equal(r.stdout, '');
+  });
+}
+
+test('a missing certificate is told in one line', async (t) => {
+  const cwd = folder(t);
+  const gateway = ['gateway', '--edge', '127.0.0.1:1', '--route', 'a=http://127.0.0.1:1', '--certs'];
+  for (const [args, file] of [[[...gateway, 'none'], 'none/outer-ca.pem'], [[...gateway, 'some'], 'some/proxy-0.pem'],
+    [['edge', '--certs', 'some'], 'some/edge.pem']]) {
+    mkdirSync(join(cwd, 'some'), { recursive: true });
+    writeFileSync(join(cwd, 'some', 'outer-ca.pem'), '');
+    const r = await run(args, { cwd, patience: 10_000 });
+    went(r, 2);
+    oneLine(r.stderr, new RegExp(`^${file}: is not there; `));
+    assert.equal(r.stdout, '');
+  }
+});
 
 test('help goes to standard output, and says how each command is used', async (t) => {
   const cwd = folder(t);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { folder, live, readResult, run, sets, went } from './support.mjs';
+import { SANITIZED, folder, live, readResult, run, sets, went } from './support.mjs';
 
 const SCENARIO = fileURLToPath(new URL('faults.json', import.meta.url));
 /* A live run that says itself that its load came late has measured the machine: it is made again, so many times at most.
@@ -16,7 +16,6 @@ const LATE_RUNS_MAX = 3;
 const CONCURRENCY = 5;
 const LOOK_MS = 300;
 /* A sanitized build is so slow that what is on its way at a moment says nothing: it is not compared. All else is. */
-const SANITIZED = (process.env.SANITIZE ?? 'none') !== 'none';
 
 /* No session arrives at the moments at which something breaks. */
 const kill = (target, at = '1900ms', length = '500ms') => ({ kind: 'kill', at, ...(length ? { for: length } : {}), target });

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import {
-  checkResult, folder, lines, live, oneLine, readHlog, readResult, readRun, run, scenario, sets, sleep, tinyDisk,
+  SANITIZED, checkResult, folder, lines, live, oneLine, readHlog, readResult, readRun, run, scenario, sets, sleep, tinyDisk,
   until, went,
 } from './support.mjs';
 
@@ -25,12 +25,15 @@ const SHORT = {
 const MET = { '/objectives': ['ratio(session.completed) > 95%', 'count(call.lost) == 0', 'count(hash_mismatches) == 0',
   'max(session.total) < 20s'] };
 const NEVER_MISSED = { '/objectives': [] };
+// With sanitizers at a lower rate, and valid however late the load comes.
+const RATES = { 'cold-start': '2/s', 'fan-out': '40/min', 'reconnect-storm': '2/s', 'spill-100k': '1/s' };
+const gentle = (name) => SANITIZED ? { '/load/agents/rate': RATES[name], '/live/schedule_lag': '1h' } : {};
 const args = (name, set = {}) => [scenario(name), '--deployment', SHORT[name].deployment, '--seed', '3',
-  ...sets({ ...SHORT[name].set, ...set }), '--out', 'o'];
+  ...sets({ ...SHORT[name].set, ...gentle(name), ...set }), '--out', 'o'];
 
 // 0; or 3 where the machine was busy with other things and the load came late, which is not the program's fault.
 function wentWell(r, cwd) {
-  if (r.code === 3) {
+  if (r.code === 3 && !SANITIZED) {
     const reasons = readRun(join(cwd, 'o')).results.flatMap((one) => readResult(join(cwd, 'o'), one.deployment).invalid_reasons);
     assert.ok(reasons.length > 0 && reasons.every((reason) => /schedule\.lag/.test(reason)), reasons.join('\n'));
   } else {

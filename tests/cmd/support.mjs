@@ -20,6 +20,9 @@ const schema = JSON.parse(readFileSync(new URL('../../reports/result.schema.json
 // What a sanitizer says, in whichever process of a run, is never the end that was expected.
 const SANITIZER = /(ERROR|WARNING): \w+Sanitizer|: runtime error: /;
 
+// A sanitized build is several times slower: it shows how a run behaves, at a lower rate and however late its load comes.
+export const SANITIZED = (process.env.SANITIZE ?? 'none') !== 'none';
+
 const disks = new Set();
 
 // A folder of this test alone, gone when the test is over.

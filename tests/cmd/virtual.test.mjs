@@ -301,3 +301,24 @@ test('Ctrl-C: 130, and what was measured is there', async (t) => {
   assert.ok(result.ledger.accounts.session.opened > 100 && result.end_ns > 0);
   assert.ok(readdirSync(out).includes('report.html'));
 });
+
+// The line that stands in a result for a ledger that does not balance.
+const UNBALANCED = /^the ledger does not balance: account [a-z]+ has \d+ opened, \d+ ended, /;
+
+for (const clock of ['virtual', 'live']) {
+  test(`a ledger that forgets one end breaks the run: 4, and the table says so (${clock})`, async (t) => {
+    const cwd = folder(t);
+    const args = ['run', COLD, '--clock', clock, '--progress', 'none', '--out', 'o',
+      ...sets({ '/duration': '2s', '/load/agents/rate': '5/s', '/objectives': [], '/live/schedule_lag': '1h' })];
+    went(await run(args, { cwd }), 0);
+    const r = await run(args, { cwd, program: process.env.WINDTUNNEL_DROPPED });
+    went(r, 4);
+    assert.match(r.stdout, /\nLedger \(NOT BALANCED\)\n/);
+    assert.match(r.stdout, / DOES NOT BALANCE\n/);
+    const result = readResult(join(cwd, 'o'), 'modal-cold');
+    assert.equal(result.ledger.verdict, 'unbalanced');
+    assert.equal(result.valid, false);
+    const told = result.invalid_reasons.find((reason) => UNBALANCED.test(reason));
+    assert.ok(told && r.stdout.includes(`  - ${told}\n`), `the line is printed: ${result.invalid_reasons.join('; ')}`);
+  });
+}

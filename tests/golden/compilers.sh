@@ -1,10 +1,10 @@
 #!/bin/sh
-# compilers.sh GOLDEN COMPILER BUILDTYPE: the golden program must print the same from every compiler at every level: gcc and
-# clang, -O0 and -O3. What GOLDEN, the one that meson built, stands for is not compiled again; the others are, here, from
+# compilers.sh GOLDEN COMPILER BUILDTYPE: the golden program must print the same from every compiler at every level, figures and
+# whole result files: gcc and clang, -O0 and -O3. What GOLDEN, the one that meson built, stands for is not compiled again; the others are, here, from
 # the sources. Where there is no clang, gcc's two are compared and the rest is skipped (exit code 77).
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
-built=$1
+built=$(realpath "$1")
 case $2-$3 in
 gcc-release) known=gcc-O3 ;;
 clang-release) known=clang-O3 ;;
@@ -18,7 +18,9 @@ cd "$root"
 build() {
     dir=$work/$1$2
     mkdir -p "$dir"
-    find -L sim/base sim/plan sim/policy sim/record sim/world sim/virtual tests/golden -name '*.c' | sed "s|^|$root/|" |
+    find -L sim/base sim/plan sim/policy sim/record sim/world sim/virtual tests/golden sim/cmd/measured.c sim/cmd/measure_virtual.c \
+        reports/emit.c reports/human.c reports/objectives.c reports/result.c reports/result_faults.c reports/result_json.c \
+        reports/result_rates.c reports/result_validity.c -name '*.c' | sed "s|^|$root/|" |
         (cd "$dir" && xargs -n 24 -P 2 "$1" "$2" -c -std=gnu17 -D_GNU_SOURCE -ffp-contract=off -w -I"$root")
     "$1" "$dir"/*.o -o "$dir/golden" -ljansson -lz
 }
@@ -31,7 +33,7 @@ start() {
         build "$1" "$2"
         golden=$work/$1$2/golden
     fi
-    ("$golden" scenarios >"$work/$1$2.txt" || : >"$work/$1$2.txt") &
+    ({ "$golden" scenarios && "$golden" scenarios results; } >"$work/$1$2.txt" || : >"$work/$1$2.txt") &
     started="$started $1$2"
 }
 

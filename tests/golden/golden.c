@@ -3,9 +3,12 @@
  * figures.
  *
  *     golden SCENARIOS_DIR
+ *     golden SCENARIOS_DIR results     their result.json instead, as from a machine without properties
  */
 #include <inttypes.h>
 
+#include "reports/result.h"
+#include "sim/cmd/measured.h"
 #include "tests/virtual/scenario_run.h"
 
 static const char *const scenarios[] = {"cold-start", "fan-out", "reconnect-storm", "spill-100k"};
@@ -52,7 +55,39 @@ static void print_run(const char *scenario, const struct scenario_run_options *o
     scenario_run_end(&run);
 }
 
-static void print_scenario(const char *dir, const char *scenario)
+static void print_result(const struct scenario_run_options *o)
+{
+    struct plan_load_options load = scenario_load_options(o);
+    CLEANUP(str_deinit) struct str text = STR_INIT(RESULT_FILE_BYTES_MAX);
+    CLEANUP(result_free_p) struct result *result = NULL;
+    const struct watcher nobody = {.interval = NULL};
+    const struct host_facts host = {.cores = 0};
+    const char *names[M_KIND_COUNT];
+    struct plan_error error;
+    struct measured m;
+    struct plan *plan;
+    struct run_result run = {
+        .clock = "virtual", .host = &host, .flow_names = names, .flow_name_count = M_KIND_COUNT};
+
+    for (int k = 0; k < M_KIND_COUNT; k++) names[k] = msg_kind_name(k);
+    load.names = objective_names();
+    if (plan_load(&load, &plan, &error) != 0) PANIC("%s", error.text);
+    if (measure_virtual(plan, &nobody, &m) < 0) PANIC("out of memory");
+    run.plan = plan;
+    run.digest = m.digest;
+    run.recorder = m.recorder;
+    run.series = m.series;
+    run.spans = m.spans;
+    run.marks_dropped = m.marks_dropped;
+    run.end_ns = m.end_ns;
+    run.engine = m.engine;
+    if (result_new(&run, &result) < 0 || result_format(result, &text) < 0) PANIC("out of memory");
+    fputs(str_text(&text), stdout);
+    measured_deinit(&m);
+    plan_free(plan);
+}
+
+static void print_scenario(const char *dir, const char *scenario, bool results)
 {
     char path[1000], **deployments;
     struct scenario_run_options o = {.path = path};
@@ -66,7 +101,10 @@ static void print_scenario(const char *dir, const char *scenario)
     for (size_t i = 0; i < count; i++) {
         for (o.seed = 1; o.seed <= 2; o.seed++) {
             o.deployment = deployments[i];
-            print_run(scenario, &o);
+            if (results)
+                print_result(&o);
+            else
+                print_run(scenario, &o);
         }
     }
     free(deployments);
@@ -74,10 +112,12 @@ static void print_scenario(const char *dir, const char *scenario)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: golden SCENARIOS_DIR\n");
+    bool results = argc == 3 && strcmp(argv[2], "results") == 0;
+
+    if (argc != 2 && !results) {
+        fprintf(stderr, "usage: golden SCENARIOS_DIR [results]\n");
         return 2;
     }
-    for (size_t i = 0; i < COUNT(scenarios); i++) print_scenario(argv[1], scenarios[i]);
+    for (size_t i = 0; i < COUNT(scenarios); i++) print_scenario(argv[1], scenarios[i], results);
     return 0;
 }

@@ -1,13 +1,15 @@
-// Reads the log of write_hlog with hdr-histogram-js and compares what the two say.
+// Reads the log of write_hlog with hdr-histogram-js and compares what the two say; then the log of a run in virtual time,
+// which is compared with the run's result.json.
 //
-//   node hlog_js.test.mjs PATH_OF_WRITE_HLOG
+//   node hlog_js.test.mjs PATH_OF_WRITE_HLOG PATH_OF_WINDTUNNEL
 //
 // The package is looked for in $WT_NODE_MODULES, then in tests/node_modules, then beside this file. Where it is
 // missing the test is skipped (77), but in CI that is a failure.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -73,6 +75,50 @@ function compare(hdr, written) {
   assert.equal(reader.nextIntervalHistogram(), null);
 }
 
+// Both files of one run of a scenario that has samples in most metrics.
+function runScenario(binary) {
+  const out = mkdtempSync(join(tmpdir(), 'wt-hlog-'));
+  const scenario = fileURLToPath(new URL('../../scenarios/reconnect-storm.json', import.meta.url));
+  try {
+    const ran = spawnSync(binary, ['run', scenario, '--clock', 'virtual', '--deployment', 'retry', '--out', out], { encoding: 'utf8' });
+    assert.equal(ran.status, 0, `${binary}: ${ran.error ?? ran.stderr}`);
+    const read = (name) => readFileSync(join(out, 'retry', '0', name), 'utf8');
+    return { log: read('intervals.hlog'), result: JSON.parse(read('result.json')) };
+  } finally {
+    rmSync(out, { recursive: true });
+  }
+}
+
+// The whole histogram of each metric: all of its intervals added up.
+function addUp(hdr, log) {
+  const reader = new hdr.HistogramLogReader(log, 64);
+  const whole = new Map();
+  for (let one = reader.nextIntervalHistogram(); one; one = reader.nextIntervalHistogram()) {
+    if (whole.has(one.tag)) whole.get(one.tag).add(one);
+    else whole.set(one.tag, one);
+  }
+  return whole;
+}
+
+// How many percentiles were compared.
+function compareRun(hdr, { log, result }) {
+  const whole = addUp(hdr, log);
+  const FIGURES = { p50_ns: 500000, p90_ns: 900000, p99_ns: 990000, p999_ns: 999000 };
+  let compared = 0;
+  for (const [name, metric] of Object.entries(result.metrics).filter(([name]) => !name.includes('{'))) {
+    const histogram = whole.get(name);
+    assert.equal(histogram?.totalCount ?? 0, metric.count, `${name}: count`);
+    const figures = Object.entries(FIGURES).map(([key, ppm]) => [ppm, metric[key]]).filter(([, ns]) => ns !== null);
+    /* A curve begins with the exact minimum, which no cell knows. */
+    for (const [ppm, ns] of [...figures, ...(result.curves[name] ?? []).slice(1)]) {
+      const theirs = Math.min(histogram.getValueAtPercentile(ppm / 1e4), metric.max_ns);
+      assert.equal(ns, theirs, `${name}: ${ppm} ppm`);
+      compared++;
+    }
+  }
+  return compared;
+}
+
 const hdr = findPackage();
 if (!hdr) {
   console.error(`${PACKAGE} is not installed: npm ci in tests/record, or WT_NODE_MODULES`);
@@ -81,3 +127,6 @@ if (!hdr) {
 const written = runWriter(process.argv[2]);
 compare(hdr, written);
 console.log(`${written.intervals.length} intervals agree with ${PACKAGE}`);
+const percentiles = compareRun(hdr, runScenario(process.argv[3]));
+assert.ok(percentiles > 100, `percentiles of the run: ${percentiles}`);
+console.log(`${percentiles} percentiles of a run agree with ${PACKAGE}`);
