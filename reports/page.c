@@ -164,9 +164,8 @@ static void hop_row(const struct result *r, enum hop h, struct str *out)
     str_puts(out, "</tr>\n");
 }
 
-void page_hops(const struct result *r, struct str *out)
+static void hop_table(const struct result *r, struct str *out)
 {
-    if (r->hops_calls == 0) return;
     str_puts(out,
              "<h3>A tool call, hop by hop</h3>\n"
              "<p class=note>The mean is over all calls, so that the hops add up to the call; p50 and p99 are "
@@ -182,10 +181,15 @@ void page_hops(const struct result *r, struct str *out)
     duration_cell(out, r->hops_p99_ns);
     str_puts(out, "</tr>\n");
     table_end(out);
+}
+
+void page_hops(const struct result *r, struct str *out)
+{
+    if (r->hops_calls > 0) hop_table(r, out);
     if (r->hops_marks_dropped == 0) return;
     str_puts(out, "<p class=note><span class=\"badge bad\">warning</span> There was no room for ");
     human_count(out, r->hops_marks_dropped);
-    str_puts(out, " marks, so hops may be wrong.</p>\n");
+    str_puts(out, " marks, so hops may be wrong or missing.</p>\n");
 }
 
 static void segments(const struct result *r, const struct result_call *call, struct str *out)

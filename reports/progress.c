@@ -52,8 +52,7 @@ static void figures_text(const struct progress_figures *f, struct str *out)
 
     if (f->steps > 1) str_appendf(out, "[%u/%u] ", (unsigned)f->step + 1, (unsigned)f->steps);
     human_text(out, f->deployment, 32);
-    if (f->replicates > 1)
-        str_appendf(out, " replicate %u/%u", (unsigned)f->replicate + 1, (unsigned)f->replicates);
+    if (f->replicates > 1) str_appendf(out, " replicate %u", (unsigned)f->replicate);
     if (f->verifying) str_puts(out, " verify");
     str_appendf(out, "  %3u%%  at ", percent_of(f));
     human_duration(out, f->now_ns);

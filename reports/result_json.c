@@ -32,9 +32,10 @@ static void head(struct emit *j, const struct result *r)
 static void host(struct emit *j, const struct result *r)
 {
     const struct host_facts *h = &r->host;
-    unsigned __int128 per_second = 0;
+    unsigned __int128 per_second = FIGURE_NONE;
 
-    if (h->elapsed_ns > 0) per_second = (unsigned __int128)r->engine.deliveries * NSEC_PER_S / h->elapsed_ns;
+    if (h->elapsed_ns > 0 && r->engine.deliveries > 0)
+        per_second = (unsigned __int128)r->engine.deliveries * NSEC_PER_S / h->elapsed_ns;
     emit_object(j, "host", false);
     emit_text(j, "cpu_model", h->cpu_model);
     emit_u64(j, "cores", h->cores);
@@ -43,8 +44,8 @@ static void host(struct emit *j, const struct result *r)
     emit_text(j, "build", h->build);
     emit_u64(j, "started_unix_ns", h->started_unix_ns);
     emit_u64(j, "elapsed_ns", h->elapsed_ns);
-    emit_u64(j, "deliveries_per_second", per_second <= INT64_MAX ? (uint64_t)per_second : INT64_MAX);
-    emit_u64(j, "memory_max_bytes", h->memory_max_bytes);
+    emit_figure(j, "deliveries_per_second", (uint64_t)per_second);
+    emit_figure(j, "memory_max_bytes", h->memory_max_bytes ? h->memory_max_bytes : FIGURE_NONE);
     emit_end(j);
 }
 

@@ -67,7 +67,8 @@ static void host(struct json_in *in, struct result *r)
     host_text(in, host, "build", r->host.build);
     r->host.started_unix_ns = json_in_u64(in, host, "started_unix_ns");
     r->host.elapsed_ns = json_in_u64(in, host, "elapsed_ns");
-    r->host.memory_max_bytes = json_in_u64(in, host, "memory_max_bytes");
+    r->host.memory_max_bytes = json_in_figure(in, host, "memory_max_bytes");
+    if (r->host.memory_max_bytes == FIGURE_NONE) r->host.memory_max_bytes = 0;
     json_in_leave(in);
     json_in_enter(in, "engine", 0);
     r->engine.deliveries = json_in_u64(in, engine, "deliveries");

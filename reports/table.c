@@ -202,6 +202,14 @@ static void hop_row(struct page *p, struct grid *g, enum hop h)
 }
 
 /* The mean is over all calls, so that the column adds up to the call. */
+static void marks_dropped(struct page *p)
+{
+    if (p->r->hops_marks_dropped == 0) return;
+    str_puts(p->out, "  warning: there was no room for ");
+    human_count(p->out, p->r->hops_marks_dropped);
+    str_puts(p->out, " marks, so hops may be wrong or missing; raise /spans/max or /spans/sample\n");
+}
+
 static void hops(struct page *p)
 {
     static const char *const heads[] = {"hop", "calls", "mean", "share", "p50", "p99"};
@@ -221,10 +229,6 @@ static void hops(struct page *p)
     duration_cell(&g, r->hops_p50_ns);
     duration_cell(&g, r->hops_p99_ns);
     print(p, &g);
-    if (r->hops_marks_dropped == 0) return;
-    str_puts(p->out, "  warning: there was no room for ");
-    human_count(p->out, r->hops_marks_dropped);
-    str_puts(p->out, " marks, so hops may be wrong; raise /spans/max or /spans/sample\n");
 }
 
 static void ledger(struct page *p)
@@ -321,7 +325,7 @@ static void cost(struct page *p)
 int table_result(const struct result *result, const struct table_options *options, struct str *out)
 {
     static void (*const sections[])(struct page *) = {
-        head, banner, objectives, faults, metrics, hops, ledger, counters, rates, cost,
+        head, banner, objectives, faults, metrics, hops, marks_dropped, ledger, counters, rates, cost,
     };
     struct page p = {.r = result, .colour = options->colour, .out = out};
 

@@ -39,6 +39,18 @@ static void row_validity(struct side_by_side *s)
     }
 }
 
+/* Nobody fails for what these miss. */
+static void row_informational(struct side_by_side *s)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < s->count; i++) any |= s->results[i]->informational;
+    if (!any) return;
+    grid_text(&s->grid, GRID_PLAIN, "informational");
+    for (size_t i = 0; i < s->count; i++)
+        grid_text(&s->grid, GRID_DIM, s->results[i]->informational ? "yes" : "-");
+}
+
 static const struct objective_result *objective_of(const struct result *r, const char *expr)
 {
     for (size_t i = 0; i < r->objectives.len; i++)
@@ -154,6 +166,7 @@ static int block(struct side_by_side *s, bool colour, struct str *out)
     grid_init(&s->grid, 1 + (uint32_t)s->count, 1);
     row_heads(s);
     row_validity(s);
+    row_informational(s);
     rows_objectives(s);
     rows_metrics(s);
     for (enum account a = 0; a < ACCOUNT_COUNT; a++)

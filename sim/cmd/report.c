@@ -22,8 +22,14 @@ static int report_one(const char *dir)
     run_file_init(&file);
     r = run_results_read(dir, &file, &results, &count, &error);
     read = r == 0;
-    for (size_t i = 0; r == 0 && i < count; i++) r = table_result(results[i], &o, &text);
-    if (r == 0 && count > 1) r = table_compare((const struct result *const *)results, count, &o, &text);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (i > 0) str_putc(&text, '\n');
+        r = table_result(results[i], &o, &text);
+    }
+    if (r == 0 && count > 1) {
+        str_putc(&text, '\n');
+        r = table_compare((const struct result *const *)results, count, &o, &text);
+    }
     if (r == 0) {
         fputs(str_text(&text), stdout);
         r = html_write((const struct result *const *)results, count, dir, &error);

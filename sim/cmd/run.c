@@ -152,11 +152,12 @@ static int save(struct session *s, const struct run_result *run, struct result *
     return 0;
 }
 
-static void print_result(const struct result *result)
+static void print_result(const struct session *s, const struct result *result)
 {
     struct table_options o = {.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
     struct str text = STR_INIT(4u << 20);
 
+    if (s->results.len > 1) str_putc(&text, '\n');
     table_result(result, &o, &text);
     fputs(str_text(&text), stdout);
     fflush(stdout);
@@ -198,7 +199,7 @@ static int make_result(struct session *s, const struct measured *m, uint64_t wal
     if (result_new(&run, &result) < 0) return EXIT_BROKEN;
     if (vec_push(&s->results, result) < 0) return EXIT_BROKEN;
     r = save(s, &run, result);
-    print_result(result);
+    print_result(s, result);
     return r;
 }
 
@@ -290,6 +291,7 @@ static int finish(struct session *s)
     /* The file first: nobody may be there to read the table. */
     if (!s->unwritable && html_write(results, s->results.len, s->out, &error) != 0) r = tell(s, &error);
     if (s->results.len > 1) {
+        str_putc(&text, '\n');
         table_compare(results, s->results.len, &o, &text);
         fputs(str_text(&text), stdout);
     }

@@ -254,9 +254,10 @@ static int fault_check(struct context *c, const struct plan *plan, const struct 
     return 0;
 }
 
-static int fault_add(struct context *c, const struct plan *plan, const struct fault_draft *draft,
-                     struct faults *faults)
+static int fault_add(struct context *c, const struct plan *plan, uint32_t source,
+                     const struct fault_draft *draft, struct faults *faults)
 {
+    struct plan_fault fault = draft->fault;
     struct target target;
     uint64_t before = faults->count;
     int r = fault_check(c, plan, &draft->fault);
@@ -265,10 +266,12 @@ static int fault_add(struct context *c, const struct plan *plan, const struct fa
     r = fault_is_of_link(&draft->fault) ? link_target(c, plan, draft, &target)
                                         : machine_target(c, plan, draft, &target);
     if (r != 0) return r;
-    if (draft->fault.kind == FAULT_RESTART)
-        put_restart(faults, plan, &draft->fault, &target);
+    fault.source = source;
+    fault.target_text = draft->target;
+    if (fault.kind == FAULT_RESTART)
+        put_restart(faults, plan, &fault, &target);
     else
-        put_target(faults, &draft->fault, &target);
+        put_target(faults, &fault, &target);
     if (faults->items) faults->items[before].first = true;
     return 0;
 }
@@ -281,7 +284,7 @@ static int faults_walk(struct context *c, struct draft *draft, struct faults *fa
     for (uint32_t i = 0; r == 0 && i < draft->fault_count; i++) {
         size_t before = pointer_push_index(&c->at, i);
 
-        r = fault_add(c, &draft->plan, &draft->faults[i], faults);
+        r = fault_add(c, &draft->plan, i, &draft->faults[i], faults);
         if (r == 0 && faults->count > FAULTS_MAX)
             r = fail_at(c, "target", "more than %d faults with all instances; \"/*\" is one fault",
                         FAULTS_MAX);

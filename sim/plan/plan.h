@@ -269,7 +269,10 @@ struct plan_fault {
     uint32_t status, share_ppm;
     nsec_t retry_after_ns;
     uint32_t count;
-    bool first; /* of those that one entry of /faults became: as one it is counted (faults_injected) */
+    bool first; /* of those that one entry of /faults became: as one it is counted (faults_injected), and told
+                 */
+    uint32_t source;         /* that entry's place */
+    const char *target_text; /* as written there; NULL: a link as a whole */
 };
 
 /* Objectives ------------------------------------------------------------------------------------------------

@@ -183,6 +183,33 @@ test('report names a result file that is damaged', async (t) => {
   }
 });
 
+test('faults are told as the scenario names them, a line each', async (t) => {
+  const cwd = folder(t);
+  const faults = [{ kind: 'kill', at: '1s', for: '500ms', target: 'gateway/0-4' }, { kind: 'restart', at: '2s', for: '1s', target: 'gateway/*' },
+    { kind: 'rate', at: '3s', for: '1s', link: 'connector-edge', rate: '10kB/s' }];
+  const set = sets({ '/faults': faults, '/duration': '20s', '/tunnels/count': 6, '/tunnels/grace': '1s', '/objectives': [] });
+  const r = await virtual(cwd, 'reconnect-storm', ...set, '--out', 'o');
+  went(r, 0);
+  const [{ deployment }] = readRun(join(cwd, 'o')).results;
+  assert.deepEqual(readResult(join(cwd, 'o'), deployment).faults, [{ fault: 'kill gateway/0-4', at_ns: 1e9, for_ns: 5e8 },
+    { fault: 'restart gateway/*', at_ns: 2e9, for_ns: 2.1e9 }, { fault: 'rate connector-edge, 10kB/s', at_ns: 3e9, for_ns: 1e9 }]);
+});
+
+test('marks for which there was no room are told, also when no call has all of its own', async (t) => {
+  const cwd = folder(t);
+  const r = await virtual(cwd, 'cold-start', ...sets({ '/spans/max': 1 }), '--out', 'o');
+  assert.match(r.stdout, /warning: there was no room for [\d,]+ marks/);
+  assert.match(readFileSync(join(cwd, 'o', 'report.html'), 'utf8'), /There was no room for [\d,]+ marks/);
+});
+
+test('deployments stand apart, and those that are informational are marked where they are compared', async (t) => {
+  const cwd = folder(t);
+  const { stdout } = await virtual(cwd, 'cold-start', '--deployment', 'all', ...sets({ '/deployments/modal-cold/informational': true }), '--out', 'o');
+  assert.match(stdout, /^ *informational +yes +-/m);
+  const heads = stdout.split('\n').map((line, i, all) => (/^ {2}virtual clock, seed/.test(line) ? all[i - 2] : undefined)).filter((line) => line !== undefined);
+  assert.ok(heads.length > 1 && heads.every((line) => line === ''), heads.join('|'));
+});
+
 test('a missed objective is 1, a deployment that is only informational does not count', async (t) => {
   const cwd = folder(t);
   const impossible = sets({ '/objectives': ['max(tool.call) < 1ns'] });

@@ -28,27 +28,35 @@ static void plan_fill(struct synthetic *s)
     s->faults[0] = (struct plan_fault){.kind = FAULT_KILL,
                                        .at_ns = 3 * NSEC_PER_S,
                                        .for_ns = NSEC_PER_S,
-                                       .target = ADDR(ROLE_ORCHESTRATOR, 0)};
+                                       .target = ADDR(ROLE_ORCHESTRATOR, 0),
+                                       .target_text = "orchestrator"};
     s->faults[1] = (struct plan_fault){.kind = FAULT_LINK_CUT,
                                        .at_ns = 5 * NSEC_PER_S,
                                        .for_ns = NSEC_PER_S,
                                        .link = LINK_CONNECTOR_EDGE,
-                                       .target = ADDR(ROLE_CONNECTOR, 0)};
-    s->faults[2] = s->faults[0];
-    s->faults[2].at_ns = 5 * NSEC_PER_S;
-    s->faults[3] = s->faults[1];
-    s->faults[3].target = ADDR(ROLE_CONNECTOR, 1);
+                                       .target = ADDR(ROLE_CONNECTOR, 0),
+                                       .source = 1,
+                                       .target_text = "connector/0-1"};
+    s->faults[2] = s->faults[1];
+    s->faults[2].target = ADDR(ROLE_CONNECTOR, 1);
+    s->faults[3] = s->faults[0];
+    s->faults[3].at_ns = 5 * NSEC_PER_S;
+    s->faults[3].source = 2;
     s->faults[4] = (struct plan_fault){.kind = FAULT_ANSWER,
                                        .at_ns = 6 * NSEC_PER_S,
                                        .for_ns = 2 * NSEC_PER_S,
                                        .target = ADDR(ROLE_MCP, 1),
+                                       .source = 3,
+                                       .target_text = "mcp/search",
                                        .status = 503,
                                        .share_ppm = 250000};
     s->faults[5] = (struct plan_fault){.kind = FAULT_LINK_DELAY,
                                        .at_ns = 7 * NSEC_PER_S,
                                        .for_ns = NSEC_PER_S,
                                        .link = LINK_RUNNER_ORCHESTRATOR,
+                                       .source = 4,
                                        .delay_ns = 40 * NSEC_PER_MS};
+    for (int i = 0; i < 6; i++) s->faults[i].first = i != 2;
     s->runners[0] =
         (struct plan_runner){.name = "pool", .instances = 1, .price_nanodollars_per_sandbox_second = 26430};
     s->mcp[0].name = "files";

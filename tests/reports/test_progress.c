@@ -73,7 +73,7 @@ START_TEST(plain_lines)
     progress_line(PROGRESS_PLAIN, &f, 0, &s);
     ck_assert_str_eq(
         str_text(&s),
-        "queue replicate 2/4  100%  at 5.00s of 20.0s  done in 2.00s  sessions 7/1,200  calls 99\n");
+        "queue replicate 1  100%  at 5.00s of 20.0s  done in 2.00s  sessions 7/1,200  calls 99\n");
     str_clear(&s);
     progress_line(PROGRESS_NONE, &f, 0, &s);
     ck_assert_uint_eq(str_len(&s), 0);

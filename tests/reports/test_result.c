@@ -142,9 +142,9 @@ START_TEST(faults_have_words)
 
     ck_assert_uint_eq(r->faults.len, 5);
     ck_assert_str_eq(r->faults.items[0].text, "kill orchestrator");
-    ck_assert_str_eq(r->faults.items[1].text, "cut connector-edge at connector 0 and 1 more");
+    ck_assert_str_eq(r->faults.items[1].text, "cut connector-edge at connector/0-1");
     ck_assert_str_eq(r->faults.items[2].text, "kill orchestrator");
-    ck_assert_str_eq(r->faults.items[3].text, "answer 503 to 25% at mcp search");
+    ck_assert_str_eq(r->faults.items[3].text, "answer 503 to 25% at mcp/search");
     ck_assert_str_eq(r->faults.items[4].text, "delay runner-orchestrator, 40.0ms more");
     synthetic_deinit(&s);
 }
