@@ -39,7 +39,7 @@ struct call *call_new(struct api_server *s, struct http_exchange *x, struct prin
 {
     struct call *c = calloc(1, sizeof *c);
 
-    if (!c) PANIC("out of memory for a request");
+    if (!c) PANIC_MEMORY("out of memory for a request");
     c->s = s;
     c->x = x;
     c->who = who;

@@ -194,7 +194,7 @@ static void stream_data(struct request *r, struct evbuffer *body)
 
 static void stream_open(struct request *r)
 {
-    if (sse_decoder_new(EVENT_BYTES_MAX, &r->sse) < 0) PANIC("out of memory for an event stream");
+    if (sse_decoder_new(EVENT_BYTES_MAX, &r->sse) < 0) PANIC_MEMORY("out of memory for an event stream");
     driver_receive(&r->wire, (struct msg){.type = MSG_OPEN, .kind = M_OK, .bytes = API_BYTES_HEAD});
 }
 
@@ -381,7 +381,7 @@ static void hang_up(struct request *r)
 {
     stream_shutdown(http_conn_stream(r->conn));
     r->failed = event_new(driver_base(r->c->driver), -1, 0, on_abandoned_long, r);
-    if (!r->failed) PANIC("out of memory for a request");
+    if (!r->failed) PANIC_MEMORY("out of memory for a request");
     be_patient(r);
 }
 
@@ -416,7 +416,7 @@ static struct wire *client_open(struct dialer *dialer, addr_t from, addr_t to, s
     struct api_client *c = (struct api_client *)dialer;
     struct request *r = calloc(1, sizeof *r);
 
-    if (!r || !(r->body = evbuffer_new())) PANIC("out of memory for a request");
+    if (!r || !(r->body = evbuffer_new())) PANIC_MEMORY("out of memory for a request");
     list_init(&r->abandoned);
     r->wire.ops = &request_ops;
     r->c = c;
@@ -427,7 +427,7 @@ static struct wire *client_open(struct dialer *dialer, addr_t from, addr_t to, s
     recorder_count(recorder_of(r), COUNTER_HTTP_ERRORS, 1);
     drop_conn(r, true);
     r->failed = event_new(driver_base(c->driver), -1, 0, on_refused, r);
-    if (!r->failed) PANIC("out of memory for a request");
+    if (!r->failed) PANIC_MEMORY("out of memory for a request");
     event_active(r->failed, EV_TIMEOUT, 0);
     return &r->wire;
 }

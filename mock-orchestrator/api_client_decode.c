@@ -222,7 +222,7 @@ static bool receive_list(struct api_client *c, struct wire *w, addr_t from, cons
     _cleanup_free_ struct msg *events = calloc(count + 1, sizeof *events);
     struct msg m = head(M_OK);
 
-    if (!events) PANIC("out of memory for %zu events", count);
+    if (!events) PANIC_MEMORY("out of memory for %zu events", count);
     if (!json_is_array(data)) return false;
     if (!read_events(c, from, request, data, events, &count)) return false;
     if (cursor && *cursor) m.a = next_page(c, request, cursor, count ? &events[count - 1] : NULL);

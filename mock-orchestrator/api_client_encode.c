@@ -134,7 +134,7 @@ static void write_piece(struct api_client *c, const struct msg *m, struct evbuff
 {
     struct evbuffer *piece = evbuffer_new();
 
-    if (!piece) PANIC("out of memory for a piece of a file");
+    if (!piece) PANIC_MEMORY("out of memory for a piece of a file");
     disk_copy(c->o.disk, file_of(m), m->e >> 8, m->d, piece);
     write_bytes(out, (const char *)evbuffer_pullup(piece, -1), evbuffer_get_length(piece));
     evbuffer_free(piece);

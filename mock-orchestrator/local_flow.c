@@ -40,7 +40,7 @@ static struct end *end_new(void)
 {
     struct end *e = calloc(1, sizeof *e);
 
-    if (!e) PANIC("out of memory for a flow");
+    if (!e) PANIC_MEMORY("out of memory for a flow");
     e->wire.ops = &end_ops;
     return e;
 }
@@ -65,7 +65,7 @@ static struct wire *local_open(struct dialer *dialer, addr_t from, addr_t to, st
     }
     free(far);
     near->refuse = event_new(driver_base(l->driver), -1, 0, on_refuse, near);
-    if (!near->refuse) PANIC("out of memory for a flow");
+    if (!near->refuse) PANIC_MEMORY("out of memory for a flow");
     event_active(near->refuse, EV_TIMEOUT, 0);
     return &near->wire;
 }

@@ -55,10 +55,11 @@ int result_add_faults(const struct run_result *run, struct result *r)
     for (uint32_t i = 0; i < plan->fault_count; i++) {
         const struct plan_fault *f = &plan->faults[i];
         CLEANUP(str_deinit) struct str text = STR_INIT(4096);
-        struct result_fault fault = {.at_ns = f->at_ns, .for_ns = lasts(plan, i)};
+        struct result_fault fault = {.at_ns = f->at_ns};
         int e;
 
         if (!f->first) continue;
+        fault.for_ns = lasts(plan, i);
         fault_words(f, &text);
         fault.text = texts_keep(&r->texts, str_text(&text));
         if (!fault.text) return -ENOMEM;

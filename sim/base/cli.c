@@ -23,6 +23,13 @@ static void print_help(const struct cli_command *c)
     printf("\nexample:\n%s\n", c->example);
 }
 
+int cli_flush(void)
+{
+    if (fflush(stdout) == 0) return 0;
+    fprintf(stderr, "standard output: %s\n", strerror(errno));
+    return -EIO;
+}
+
 static const struct cli_option *find(const struct cli_command *c, const char *name, size_t len)
 {
     for (size_t i = 0; i < c->option_count; i++) {
@@ -138,7 +145,7 @@ int cli_parse(const struct cli_command *c, int argc, char **argv, struct cli_lis
             options = false;
         } else if (options && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
             print_help(c);
-            return CLI_HELP;
+            return cli_flush() == 0 ? CLI_HELP : -EIO;
         } else if (options && argv[i][0] == '-' && argv[i][1]) {
             r = take_option(c, argc, argv, &i);
         } else {

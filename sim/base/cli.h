@@ -49,3 +49,6 @@ struct cli_command {
  * line on standard error (with the nearest option for an unknown one).
  */
 int cli_parse(const struct cli_command *c, int argc, char **argv, struct cli_list *ret_positional);
+
+/* Whether all that was printed has been written: 0, or -EIO after one clear line on standard error. */
+int cli_flush(void);

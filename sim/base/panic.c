@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { EXIT_FAILED = 4 };
+
 void panic(const char *file, int line, const char *format, ...)
 {
     va_list args;
@@ -14,4 +16,15 @@ void panic(const char *file, int line, const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     abort();
+}
+
+void panic_memory(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    _Exit(EXIT_FAILED);
 }

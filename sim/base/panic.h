@@ -13,9 +13,14 @@
 /* Aborts with a printf-like message: "file:line: message". */
 #define PANIC(...) panic(__FILE__, __LINE__, __VA_ARGS__)
 
+/* Memory that is needed to go on is not there, which is nobody's mistake: one printf-like line on stderr, and
+ * the process ends at once with exit code 4, "the program failed". */
+#define PANIC_MEMORY(...) panic_memory(__VA_ARGS__)
+
 /* Aborts. Marks a place that no execution may reach, such as after a switch over all enumerators. */
 #define UNREACHABLE() panic(__FILE__, __LINE__, "reached the unreachable")
 
-/* The function behind the macros. Flushes nothing, allocates nothing on the heap, does not return. */
+/* The functions behind the macros. Flush nothing, allocate nothing on the heap, do not return. */
 _Noreturn void panic(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
+_Noreturn void panic_memory(const char *format, ...) __attribute__((format(printf, 1, 2), cold));

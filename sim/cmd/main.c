@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/base/cli.h"
 #include "sim/base/nearest.h"
 
 static const struct command {
@@ -54,11 +55,11 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help();
-        return EXIT_MET;
+        return cli_flush() == 0 ? EXIT_MET : EXIT_BROKEN;
     }
     if (strcmp(argv[1], "--version") == 0) {
         puts(windtunnel_build);
-        return EXIT_MET;
+        return cli_flush() == 0 ? EXIT_MET : EXIT_BROKEN;
     }
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 2, argv + 2);

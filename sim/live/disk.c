@@ -289,7 +289,7 @@ static struct wire *disk_open(struct dialer *dialer, addr_t from, addr_t to, str
     struct disk *d = (struct disk *)dialer;
     struct request *r = calloc(1, sizeof *r);
 
-    if (!r) PANIC("out of memory");
+    if (!r) PANIC_MEMORY("out of memory");
     r->wire.ops = &request_ops;
     r->answer = disk_ask(d, to, m);
     r->answer_event = event_new(d->base, -1, 0, on_answer, r);

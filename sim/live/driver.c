@@ -181,7 +181,7 @@ static void wake(struct driver *d)
 
 static void queue(struct driver *d, struct arrival a)
 {
-    if (vec_push(&d->inbox, a) < 0) PANIC("out of memory for %zu events", d->inbox.len);
+    if (vec_push(&d->inbox, a) < 0) PANIC_MEMORY("out of memory for %zu events", d->inbox.len);
     if (d->inbox.len - d->inbox_done == 1) wake(d);
 }
 
@@ -287,7 +287,7 @@ static void perform_timer(struct driver *d, const struct effect *ef)
         (struct timer){.self = ef->self,
                        .epoch = d->epochs[ADDR_ROLE(ef->self)][ADDR_ORDINAL(ef->self)],
                        .token = ef->token};
-    if (heap_push(&d->timer_heap, &item) < 0) PANIC("out of memory for timers");
+    if (heap_push(&d->timer_heap, &item) < 0) PANIC_MEMORY("out of memory for timers");
 }
 
 /* The turn
@@ -395,7 +395,7 @@ static void gather(struct driver *d)
     for (; d->inbox_done < last; d->inbox_done++) {
         struct arrival *a = &d->inbox.items[d->inbox_done];
 
-        if (resolve(d, a) && vec_push(&d->batch, a->event) < 0) PANIC("out of memory for a turn");
+        if (resolve(d, a) && vec_push(&d->batch, a->event) < 0) PANIC_MEMORY("out of memory for a turn");
     }
     if (d->inbox_done == d->inbox.len) {
         vec_clear(&d->inbox);

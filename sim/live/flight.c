@@ -40,7 +40,7 @@ struct flight_writer {
 
 static void put(struct flight_writer *w, uint64_t value, int bytes)
 {
-    if (vec_reserve(&w->out, 8) < 0) PANIC("out of memory for the flight log");
+    if (vec_reserve(&w->out, 8) < 0) PANIC_MEMORY("out of memory for the flight log");
     for (int i = 0; i < bytes; i++) w->out.items[w->out.len++] = (uint8_t)(value >> (8 * i));
 }
 
@@ -49,7 +49,7 @@ static void put_text(struct flight_writer *w, const char *text)
     size_t n = text ? strlen(text) : 0;
 
     put(w, n, 4);
-    if (vec_reserve(&w->out, n) < 0) PANIC("out of memory for the flight log");
+    if (vec_reserve(&w->out, n) < 0) PANIC_MEMORY("out of memory for the flight log");
     if (n) memcpy(w->out.items + w->out.len, text, n);
     w->out.len += n;
 }
@@ -116,7 +116,7 @@ int flight_create(const char *path, const struct flight_header *h, struct flight
     int r = writer_open(path, O_CREAT | O_TRUNC, &w);
 
     if (r < 0) return r;
-    if (vec_reserve(&w->out, sizeof magic) < 0) PANIC("out of memory for the flight log");
+    if (vec_reserve(&w->out, sizeof magic) < 0) PANIC_MEMORY("out of memory for the flight log");
     memcpy(w->out.items, magic, sizeof magic);
     w->out.len = sizeof magic;
     frame_begin(w, FRAME_HEADER);

@@ -82,7 +82,7 @@ static struct wire *call_open(struct dialer *dialer, addr_t from, addr_t to, str
     struct mcp_direct *t = (struct mcp_direct *)dialer;
     struct direct_call *c = calloc(1, sizeof *c);
 
-    if (!c) PANIC("out of memory");
+    if (!c) PANIC_MEMORY("out of memory");
     ASSERT(ADDR_ORDINAL(to) < t->count);
     c->wire.ops = &call_ops;
     c->surface = t;
@@ -90,7 +90,7 @@ static struct wire *call_open(struct dialer *dialer, addr_t from, addr_t to, str
     c->exchange = (struct mcp_exchange){.codec = t->codec, .handler = &exchange_handler, .user = c};
     if (start(c, m) == 0) return &c->wire;
     c->fail_event = event_new(driver_base(t->driver), -1, 0, on_fail, c);
-    if (!c->fail_event) PANIC("out of memory");
+    if (!c->fail_event) PANIC_MEMORY("out of memory");
     event_active(c->fail_event, EV_TIMEOUT, 0);
     return &c->wire;
 }

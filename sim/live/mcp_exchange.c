@@ -20,7 +20,7 @@ static void on_head(void *user, const struct http_head *head)
 
     x->bytes = head->wire_bytes;
     x->unseen = http_head_unseen(head);
-    if (x->codec->decoder_new(x->codec, &x->call, head, &x->decoder) < 0) PANIC("out of memory");
+    if (x->codec->decoder_new(x->codec, &x->call, head, &x->decoder) < 0) PANIC_MEMORY("out of memory");
 }
 
 static void on_data(void *user, struct evbuffer *body)

@@ -213,7 +213,7 @@ static struct wire *dial_proxy(struct dialer *dialer, addr_t from, addr_t to, st
     struct errand *r = calloc(1, sizeof *r);
 
     if (!asked) (void)tunnel_host(driver_plan(t->driver), m->a, host);
-    if (!r || tunnel_pipe_init(&r->pipe, &t->pipes, asked ? asked : host) < 0) PANIC("out of memory");
+    if (!r || tunnel_pipe_init(&r->pipe, &t->pipes, asked ? asked : host) < 0) PANIC_MEMORY("out of memory");
     r->pipe.wire.ops = &errand_ops;
     if (errand_start(t, r, from) < 0) tunnel_pipe_fail(&r->pipe, driver_base(t->driver), RESET_REFUSED);
     return &r->pipe.wire;
@@ -296,7 +296,7 @@ static struct wire *register_open(struct dialer *dialer, addr_t from, addr_t to,
     struct inside_carrier *c = calloc(1, sizeof *c);
 
     if (!c || tunnel_carrier_init(&c->carrier, driver_base(t->driver), &carrier_ops) < 0)
-        PANIC("out of memory");
+        PANIC_MEMORY("out of memory");
     c->surface = t;
     c->self = from;
     c->registration = *m;

@@ -132,7 +132,7 @@ static void inner_ready(void *user)
 
     if (http_conn_new(driver_base(s->surface->driver), s->stream, 0, &mcp_exchange_conn, &s->exchange,
                       &s->conn) < 0)
-        PANIC("out of memory");
+        PANIC_MEMORY("out of memory");
     s->stream = NULL;
     tell(s, (struct msg){.type = MSG_DATA, .kind = M_INNER_READY, .bytes = BYTES_READY});
 }
@@ -198,7 +198,7 @@ static struct wire *outgoing_open(struct dialer *dialer, addr_t from, addr_t to,
     struct outgoing *s = calloc(1, sizeof *s);
     int r;
 
-    if (!s) PANIC("out of memory");
+    if (!s) PANIC_MEMORY("out of memory");
     s->wire.ops = &outgoing_ops;
     s->surface = t;
     s->exchange = (struct mcp_exchange){.codec = t->codec, .handler = &exchange_handler, .user = s};
@@ -206,7 +206,7 @@ static struct wire *outgoing_open(struct dialer *dialer, addr_t from, addr_t to,
     if (r == 0) r = tunnel_open(t->outside, s->host, &opening_handler, s, &s->opening);
     if (r == 0) return &s->wire;
     s->fail_event = event_new(driver_base(t->driver), -1, 0, on_fail, s);
-    if (!s->fail_event) PANIC("out of memory");
+    if (!s->fail_event) PANIC_MEMORY("out of memory");
     event_active(s->fail_event, EV_TIMEOUT, 0);
     return &s->wire;
 }

@@ -223,7 +223,7 @@ static struct wire *edge_dial(struct dialer *dialer, addr_t from, addr_t to, str
     int r;
 
     if (!asked) (void)tunnel_host(driver_plan(e->driver), m->a, host);
-    if (!p || tunnel_pipe_init(p, &e->pipes, asked ? asked : host) < 0) PANIC("out of memory");
+    if (!p || tunnel_pipe_init(p, &e->pipes, asked ? asked : host) < 0) PANIC_MEMORY("out of memory");
     p->wire.ops = &guest_ops;
     r = open_guest(p, via);
     /* A carrier that is gone takes with it what was to be opened on it, as it does what was open. */

@@ -153,7 +153,7 @@ static void write_text(struct tunnel_link *l, const char *line)
 {
     struct evbuffer *bytes = evbuffer_new();
 
-    if (!bytes || evbuffer_add(bytes, line, strlen(line)) < 0) PANIC("out of memory");
+    if (!bytes || evbuffer_add(bytes, line, strlen(line)) < 0) PANIC_MEMORY("out of memory");
     write_bytes(l, bytes);
 }
 

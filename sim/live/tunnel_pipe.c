@@ -90,7 +90,7 @@ void tunnel_pipe_fail(struct tunnel_pipe *p, struct event_base *base, enum reset
 {
     p->fail_cause = cause;
     p->fail_event = event_new(base, -1, 0, on_fail, p);
-    if (!p->fail_event) PANIC("out of memory");
+    if (!p->fail_event) PANIC_MEMORY("out of memory");
     event_active(p->fail_event, EV_TIMEOUT, 0);
 }
 
@@ -190,7 +190,7 @@ static void fetch(struct tunnel_pipe *p, const struct msg *m)
         return; /* it broke meanwhile: a RESET follows */
     piece = evbuffer_new();
     if (!piece || evbuffer_remove_buffer(stream_input(from->stream), piece, m->bytes) != (int)m->bytes)
-        PANIC("out of memory");
+        PANIC_MEMORY("out of memory");
     from->announced -= m->bytes;
     stream_write(p->stream, piece);
     evbuffer_free(piece);

@@ -149,7 +149,7 @@ static void send_body(struct proxy_stream *s, uint32_t bytes)
 {
     struct evbuffer *piece = evbuffer_new();
 
-    if (!piece || evbuffer_remove_buffer(s->owed, piece, bytes) != (int)bytes) PANIC("out of memory");
+    if (!piece || evbuffer_remove_buffer(s->owed, piece, bytes) != (int)bytes) PANIC_MEMORY("out of memory");
     upstream_consumed(s->upstream, bytes);
     http_reply_data(s->x, piece);
     evbuffer_free(piece);
@@ -192,7 +192,8 @@ static void inner_ready(void *user)
     struct proxy_stream *s = user;
     struct stream *tls = s->tls;
 
-    if (tunnel_tap_new(driver_base(s->wire.driver), tls, on_closed, s, &s->tap) < 0) PANIC("out of memory");
+    if (tunnel_tap_new(driver_base(s->wire.driver), tls, on_closed, s, &s->tap) < 0)
+        PANIC_MEMORY("out of memory");
     s->tls = NULL;
     tell(s, (struct msg){.type = MSG_DATA, .kind = M_INNER_HELLO, .bytes = BYTES_HELLO});
     /* From the first CREDIT on, the component keeps to its window. */

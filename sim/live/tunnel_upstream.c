@@ -56,7 +56,7 @@ static void on_head(void *user, const struct http_head *head)
     if (!u->stream) return;
     a = &u->stream->answer;
     a->headers = tunnel_pass_headers(head, NULL);
-    if (!a->headers) PANIC("out of memory");
+    if (!a->headers) PANIC_MEMORY("out of memory");
     a->status = head->status;
     a->length = head->content_length;
     m = message_of(u, MSG_OPEN, M_MCP_RESULT, MSG_UNFINISHED, (uint32_t)head->wire_bytes);
@@ -177,13 +177,13 @@ struct wire *upstream_open(struct dialer *dialer, addr_t from, addr_t to, struct
     struct tunnel_proxy *p = (struct tunnel_proxy *)dialer;
     struct upstream *u = calloc(1, sizeof *u);
 
-    if (!u) PANIC("out of memory");
+    if (!u) PANIC_MEMORY("out of memory");
     u->wire.ops = &upstream_ops;
     u->stream = proxy_stream_of(p, m);
     if (u->stream) u->stream->upstream = u;
     if (start(u) == 0) return &u->wire;
     u->fail_event = event_new(driver_base(p->driver), -1, 0, on_fail, u);
-    if (!u->fail_event) PANIC("out of memory");
+    if (!u->fail_event) PANIC_MEMORY("out of memory");
     event_active(u->fail_event, EV_TIMEOUT, 0);
     return &u->wire;
 }

@@ -269,8 +269,7 @@ struct plan_fault {
     uint32_t status, share_ppm;
     nsec_t retry_after_ns;
     uint32_t count;
-    bool first; /* of those that one entry of /faults became: as one it is counted (faults_injected), and told
-                 */
+    bool first;              /* of those that one entry of /faults became: once it is counted, and told */
     uint32_t source;         /* that entry's place */
     const char *target_text; /* as written there; NULL: a link as a whole */
 };

@@ -156,7 +156,7 @@ static void user_wait(struct arrival *a, nsec_t at, uint32_t user)
 {
     struct heap_item item = {.at = at, .seq = user, .payload = user};
 
-    if (heap_push(&a->waiting, &item) < 0) PANIC("out of memory for %u users", a->load->users);
+    if (heap_push(&a->waiting, &item) < 0) PANIC_MEMORY("out of memory for %u users", a->load->users);
 }
 
 static int closed_begin(struct arrival *a)

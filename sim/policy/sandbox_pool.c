@@ -91,7 +91,7 @@ static void due_push(struct due_heap *h, struct due due)
         /* By a quarter: a heap may hold a large part of the pool's memory. */
         h->cap += h->cap / 4 + 16;
         h->items = reallocarray(h->items, h->cap, sizeof *h->items);
-        if (!h->items) PANIC("out of memory for %zu sandboxes that start or are waited for", h->cap);
+        if (!h->items) PANIC_MEMORY("out of memory for %zu sandboxes that start or are waited for", h->cap);
     }
     for (; i > 0 && due_before(&due, &h->items[(i - 1) / ARITY]); i = (i - 1) / ARITY)
         h->items[i] = h->items[(i - 1) / ARITY];

@@ -68,7 +68,7 @@ static void ready_reserve(struct calendar *c)
     }
     cap = 2 * c->ready_cap;
     c->ready = reallocarray(c->ready, cap, sizeof(*c->ready));
-    if (!c->ready) PANIC("out of memory for %zu events of one moment", cap);
+    if (!c->ready) PANIC_MEMORY("out of memory for %zu events of one moment", cap);
     c->bytes += (cap - c->ready_cap) * sizeof(*c->ready);
     c->ready_cap = cap;
 }

@@ -613,7 +613,7 @@ static void start(struct engine *e, addr_t self)
         s->down = false;
         ev.type = EVENT_RECOVERED;
     } else if (world_add(e->world, self, e->opts->recorder, s->incarnation) < 0) {
-        PANIC("out of memory for %s %u", role_name(ADDR_ROLE(self)), ADDR_ORDINAL(self));
+        PANIC_MEMORY("out of memory for %s %u", role_name(ADDR_ROLE(self)), ADDR_ORDINAL(self));
     }
     s->incarnation++;
     if (s->incarnation > 1) recorder_count(e->opts->recorder, COUNTER_ROLE_RESTARTS, 1);

@@ -249,7 +249,7 @@ static nsec_t *wire_free_at(struct network *n, const struct passage *p)
 {
     if (!n->wire_free_at[p->id]) {
         n->wire_free_at[p->id] = calloc(n->pairs[p->id], sizeof **n->wire_free_at);
-        if (!n->wire_free_at[p->id]) PANIC("out of memory for %zu links", n->pairs[p->id]);
+        if (!n->wire_free_at[p->id]) PANIC_MEMORY("out of memory for %zu links", n->pairs[p->id]);
         n->memory += n->pairs[p->id] * sizeof **n->wire_free_at;
     }
     return &n->wire_free_at[p->id][p->pair][p->from_dials];
@@ -292,7 +292,7 @@ static struct idle_connections *idle_of(struct network *n, addr_t from, addr_t t
     if (!p.link->keep_alive) return NULL;
     if (!n->idle[p.id]) {
         n->idle[p.id] = calloc(n->pairs[p.id], sizeof *n->idle[p.id]);
-        if (!n->idle[p.id]) PANIC("out of memory for %zu connection pools", n->pairs[p.id]);
+        if (!n->idle[p.id]) PANIC_MEMORY("out of memory for %zu connection pools", n->pairs[p.id]);
         for (size_t i = 0; i < n->pairs[p.id]; i++)
             vec_init(&n->idle[p.id][i].since, SIZE_MAX / sizeof(nsec_t));
         n->memory += n->pairs[p.id] * sizeof *n->idle[p.id];
@@ -316,7 +316,7 @@ void network_idle(struct network *n, addr_t from, addr_t to, nsec_t now)
     struct passage p;
     struct idle_connections *idle = idle_of(n, from, to, &p);
 
-    if (idle && vec_push(&idle->since, now) < 0) PANIC("out of memory for idle connections");
+    if (idle && vec_push(&idle->since, now) < 0) PANIC_MEMORY("out of memory for idle connections");
 }
 
 /* Forgets a link's idle connections between pairs that are concerned. */

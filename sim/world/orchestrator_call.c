@@ -76,7 +76,7 @@ static uint32_t call_new(struct orchestrator *o, const struct ctx *x, struct ses
     uint32_t ref = slab_alloc(&o->calls);
     struct call *c;
 
-    if (!ref) PANIC("no memory for a call more than %u", slab_count(&o->calls));
+    if (!ref) PANIC_MEMORY("no memory for a call more than %u", slab_count(&o->calls));
     c = call_live(o, ref);
     c->issued_at = x->now;
     c->session = s->ref;
@@ -179,7 +179,7 @@ static void spilled_add(struct orchestrator *o, struct session *s, uint32_t seq,
 {
     uint32_t ref = slab_alloc(&o->spills);
 
-    if (!ref) PANIC("no memory for a spilled output more than %u", slab_count(&o->spills));
+    if (!ref) PANIC_MEMORY("no memory for a spilled output more than %u", slab_count(&o->spills));
     *spilled_get(o, ref) =
         (struct spilled){.seq = seq, .chars = chars < UINT32_MAX ? (uint32_t)chars : UINT32_MAX};
     if (s->spills_last)

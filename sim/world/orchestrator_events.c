@@ -123,7 +123,7 @@ void streams_finish(struct orchestrator *o, const struct ctx *x, struct session 
     struct msg m;
 
     if (!s->streams_first) return;
-    if (!session_log_append(&o->logs, &s->log, &deleted)) PANIC("no memory for an event more");
+    if (!session_log_append(&o->logs, &s->log, &deleted)) PANIC_MEMORY("no memory for an event more");
     m = session_event(o, s, s->log.count);
     m.flags = MSG_LAST;
     while (s->streams_first) {

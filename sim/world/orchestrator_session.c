@@ -117,7 +117,8 @@ static uint32_t append(struct orchestrator *o, struct session *s, const struct l
 {
     uint32_t seq = session_log_append(&o->logs, &s->log, entry);
 
-    if (!seq) PANIC("no memory for an event more: %zu bytes of events", session_log_store_bytes(&o->logs));
+    if (!seq)
+        PANIC_MEMORY("no memory for an event more: %zu bytes of events", session_log_store_bytes(&o->logs));
     return seq;
 }
 

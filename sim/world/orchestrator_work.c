@@ -243,7 +243,7 @@ void work_wanted(struct orchestrator *o, const struct ctx *x, struct session *s)
     if (item && item->state != ITEM_STOPPED) return;
     if (item) work_queue_retire(&o->work, s->item);
     s->item = work_queue_add(&o->work, x->now, s->environment, s->serial);
-    if (!s->item) PANIC("no memory for a work item more");
+    if (!s->item) PANIC_MEMORY("no memory for a work item more");
     item_get(o, s->item)->slot = recorder_open(o->recorder, ACCOUNT_WORK);
     match(o, x, s->environment);
 }

@@ -92,7 +92,7 @@ static int pool_begin(struct runner *r, nsec_t now)
 
 static void start(struct runner *r, nsec_t now, struct outbox *out)
 {
-    if (pool_begin(r, now) < 0) PANIC("out of memory for a sandbox pool");
+    if (pool_begin(r, now) < 0) PANIC_MEMORY("out of memory for a sandbox pool");
     wakeup_init(&r->pool_wakeup);
     for (uint32_t i = 0; i < r->plan->workers; i++) {
         struct slot *s = &r->slots[i];

@@ -272,7 +272,7 @@ static struct effect *effect_new(struct outbox *out)
         size_t capacity = es->capacity ? es->capacity * 2 : 64;
         struct effect *items = realloc(es->items, capacity * sizeof *items);
 
-        if (!items) PANIC("out of memory for %zu effects of a turn", capacity);
+        if (!items) PANIC_MEMORY("out of memory for %zu effects of a turn", capacity);
         es->items = items;
         es->capacity = capacity;
     }

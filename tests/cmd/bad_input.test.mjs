@@ -133,6 +133,15 @@ test('a missing certificate is told in one line', async (t) => {
   }
 });
 
+test('help that cannot be written is no success', async (t) => {
+  const cwd = folder(t);
+  for (const args of ['--help', '--version', 'run --help', 'edge --help']) {
+    const r = await run(['-c', `"$0" ${args} > /dev/full`, process.env.WINDTUNNEL], { cwd, program: '/bin/sh' });
+    assert.notEqual(r.code, 0, args);
+    oneLine(r.stderr, /^standard output: No space left on device/);
+  }
+});
+
 test('help goes to standard output, and says how each command is used', async (t) => {
   const cwd = folder(t);
   const all = await run(['--help'], { cwd });

@@ -311,6 +311,16 @@ test('Ctrl-C while --verify runs: 130 within a moment, and there was progress', 
   assert.deepEqual(readRun(join(cwd, 'o')).results, []);
 });
 
+test('out of memory: one clear line, and 4', async (t) => {
+  const cwd = folder(t);
+  const limited = (...args) =>
+    run(['-c', 'ulimit -v 200000; exec "$0" "$@"', process.env.WINDTUNNEL, ...args], { cwd, program: '/bin/sh' });
+  if ((await limited('--version')).code !== 0) return t.skip('this build needs more room for itself');
+  const r = await limited('run', COLD, '--clock', 'virtual', ...sets({ '/load/agents/rate': '20000/s' }), '--progress', 'none', '--out', 'o');
+  went(r, 4);
+  oneLine(r.stderr, /memory/);
+});
+
 test('Ctrl-C: 130, and what was measured is there', async (t) => {
   const cwd = folder(t);
   const long = sets({ '/duration': '47h', '/interval': '10s' });
