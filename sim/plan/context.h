@@ -15,7 +15,8 @@ struct context {
     json_t *root; /* merged */
     struct plan_arena *arena;
     struct pointer at;
-    json_t *profile; /* the provider profile, once one was needed */
+    json_t *profile;    /* the provider profile, once one was needed */
+    bool from_provider; /* a cold_start that nobody wrote: it comes from the keys `provider` and `regime` */
     struct plan_error *error;
 };
 

@@ -56,6 +56,18 @@ static int profile_load(struct context *c)
                 elsewhere ? elsewhere : "");
 }
 
+/* At the key that stands beside where we are, in the same object. */
+static int fail_beside(struct context *c, const char *key, const char *what)
+{
+    struct pointer here = c->at;
+    int r;
+
+    pointer_pop(&c->at, (size_t)(strrchr(c->at.text, '/') - c->at.text));
+    r = fail_at(c, key, "%s", what);
+    c->at = here;
+    return r;
+}
+
 static int fail_profile(struct context *c, json_t *map, const char *what, const char *name)
 {
     CLEANUP(str_deinit) struct str s = STR_INIT(PLAN_ERROR_BYTES);
@@ -66,6 +78,7 @@ static int fail_profile(struct context *c, json_t *map, const char *what, const 
     json_object_foreach(map, key, value) if (choices.count < 64) names[choices.count++] = key;
     str_appendf(&s, "the provider profiles know no %s \"%.80s\"", what, name);
     suggest(&s, name, &choices);
+    if (c->from_provider) return fail_beside(c, what, str_text(&s));
     return fail(c, "%s", str_text(&s));
 }
 

@@ -140,7 +140,7 @@ static int target_read(struct context *c, const struct plan *plan, const char *t
         r = mcp_read(c, plan, slash + 1, ret);
     else if (slash && !instances_read(slash + 1, ret))
         return fail_target(c, text, "names no instances; write /N, /N-M or /*", allowed);
-    return r ? r : instances_check(c, plan, text, ret);
+    return r;
 }
 
 static int link_target(struct context *c, const struct plan *plan, const struct fault_draft *draft,
@@ -166,8 +166,9 @@ static int link_target(struct context *c, const struct plan *plan, const struct 
     if (r != 0) return r;
     if (ret->gateway && (role == ROLE_CONNECTOR || role == ROLE_PROXY)) ret->role = role;
     ret->gateway = false;
-    if (ret->role == role) return 0;
-    return fail_target(c, draft->target, "is not the first-named side of the link", allowed);
+    if (ret->role != role)
+        return fail_target(c, draft->target, "is not the first-named side of the link", allowed);
+    return instances_check(c, plan, draft->target, ret);
 }
 
 static int machine_target(struct context *c, const struct plan *plan, const struct fault_draft *draft,
@@ -182,8 +183,9 @@ static int machine_target(struct context *c, const struct plan *plan, const stru
         ret->role = ROLE_PROXY;
         ret->gateway = false;
     }
-    if (roles & ROLE_BIT(ret->role)) return 0;
-    return fail_target(c, draft->target, "cannot be hit by this kind", allowed);
+    if (!(roles & ROLE_BIT(ret->role)))
+        return fail_target(c, draft->target, "cannot be hit by this kind", allowed);
+    return instances_check(c, plan, draft->target, ret);
 }
 
 struct faults {
@@ -260,11 +262,10 @@ static int fault_add(struct context *c, const struct plan *plan, uint32_t source
     struct plan_fault fault = draft->fault;
     struct target target;
     uint64_t before = faults->count;
-    int r = fault_check(c, plan, &draft->fault);
+    int r = fault_is_of_link(&draft->fault) ? link_target(c, plan, draft, &target)
+                                            : machine_target(c, plan, draft, &target);
 
-    if (r != 0) return r;
-    r = fault_is_of_link(&draft->fault) ? link_target(c, plan, draft, &target)
-                                        : machine_target(c, plan, draft, &target);
+    if (r == 0) r = fault_check(c, plan, &draft->fault);
     if (r != 0) return r;
     fault.source = source;
     fault.target_text = draft->target;

@@ -154,8 +154,10 @@ int table_parse(struct context *c, const struct option_table *table, json_t *in,
     prepared = table->prepare ? table->prepare(in) : json_incref(in);
     if (!prepared) return -ENOMEM;
     r = check_keys(c, table, prepared);
+    c->from_provider = prepared != in;
     for (size_t i = 0; r == 0 && i < table->count; i++)
         r = option_parse(c, &table->options[i], prepared, base, resolved);
+    c->from_provider = false;
     if (r == 0 && table->finish) r = table->finish(c, prepared, base);
     if (r == 0) *ret_resolved = steal_ptr(resolved);
     return r;

@@ -245,7 +245,7 @@ static const struct {
     {"\"cold_start\": \"1s\"", "\"cold_start\": \"1s\", \"poll_pause\": \"1s\"",
      "s.json:11:54: /runners/r/poll_pause: must be two durations such as [\"1s\", \"3s\"]"},
     {"\"cold_start\": \"1s\"", "\"provider\": \"nobody\"",
-     "s.json:11:19: /runners/r/cold_start: the provider profiles know no provider \"nobody\"; allowed: "
+     "s.json:11:32: /runners/r/provider: the provider profiles know no provider \"nobody\"; allowed: "
      "archil, blaxel, cloudflare, codesandbox, daytona, declaw, e2b, hopx, modal, namespace, runloop, "
      "upstash, vercel"},
     {"\"cold_start\": \"1s\"", "\"cold_start\": \"1s\", \"on_limit\": \"drop\"",
@@ -402,6 +402,10 @@ static const struct {
      "{\"kind\": \"restart\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
      "s.json:12:52: /faults/0/for: not over within the run; at + /tunnels/grace + 100ms + for is at most "
      "20s"},
+    {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
+     "{\"kind\": \"restart\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"runner/0\"}",
+     "s.json:12:68: /faults/0/target: \"runner/0\" cannot be hit by this kind; allowed: edge, gateway/N, "
+     "connector/N"},
     {"{\"kind\": \"kill\", \"at\": \"1s\", \"for\": \"1s\", \"target\": \"gateway/0\"}",
      "{\"kind\": \"worker-crash\", \"at\": \"1s\", \"target\": \"edge\"}",
      "s.json:12:60: /faults/0/target: \"edge\" cannot be hit by this kind; allowed: runner/N"},
