@@ -280,6 +280,12 @@ static void on_end(void *user, bool reusable)
     if (list_is_linked(&r->abandoned)) request_free(r);
 }
 
+/* A request that was on its way when the run ended here has not failed: nobody waits for its answer. */
+static void count_failure(const struct request *r)
+{
+    if (!driver_has_ended(r->c->driver)) recorder_count(recorder_of(r), COUNTER_HTTP_ERRORS, 1);
+}
+
 static void on_failed(void *user, const struct http_failure *f)
 {
     struct request *r = user;
@@ -289,7 +295,7 @@ static void on_failed(void *user, const struct http_failure *f)
         request_free(r);
         return;
     }
-    recorder_count(recorder_of(r), COUNTER_HTTP_ERRORS, 1);
+    count_failure(r);
     drop_conn(r, true);
     reset(r, cause_of_failure(f));
 }
@@ -424,7 +430,7 @@ static struct wire *client_open(struct dialer *dialer, addr_t from, addr_t to, s
     r->open = *m;
     r->begun_at = driver_now(c->driver);
     if (request_send(r) == 0) return &r->wire;
-    recorder_count(recorder_of(r), COUNTER_HTTP_ERRORS, 1);
+    count_failure(r);
     drop_conn(r, true);
     r->failed = event_new(driver_base(c->driver), -1, 0, on_refused, r);
     if (!r->failed) PANIC_MEMORY("out of memory for a request");

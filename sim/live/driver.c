@@ -454,6 +454,11 @@ void driver_end(struct driver *d)
     driver_settle(d);
 }
 
+bool driver_has_ended(const struct driver *d)
+{
+    return d->ended;
+}
+
 int driver_attach(struct driver *d, addr_t self, struct recorder *recorder, uint32_t incarnation)
 {
     int r = world_add(d->world, self, recorder, incarnation);

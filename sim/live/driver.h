@@ -101,6 +101,8 @@ void driver_settle(struct driver *d);
 /* The end of the run: every component closes its books (EVENT_END). What still comes is counted as cut off,
  * and nothing more is handed over. */
 void driver_end(struct driver *d);
+/* Whether that was. */
+bool driver_has_ended(const struct driver *d);
 
 void driver_set_dialer(struct driver *d, enum role from, enum role to, struct dialer *dialer);
 

@@ -399,25 +399,48 @@ static void wait_until(struct supervisor *s, uint64_t until)
     take_signals(s);
 }
 
-static bool all_in(const struct supervisor *s, enum child_state state)
+/* Which processes are meant. */
+typedef bool (*which)(const struct process *p);
+
+static bool any(const struct process *p)
+{
+    return true;
+}
+
+/* Whether its components ask the control plane, and wait for its answers. */
+static bool is_asking(const struct process *p)
+{
+    for (size_t i = 0; i < p->component_count; i++) {
+        enum role role = ADDR_ROLE(p->components[i]);
+        if (role == ROLE_CLIENT || role == ROLE_RUNNER) return true;
+    }
+    return false;
+}
+
+static bool is_answering(const struct process *p)
+{
+    return !is_asking(p);
+}
+
+static bool all_in(const struct supervisor *s, which of, enum child_state state)
 {
     for (size_t i = 0; i < s->opts->layout->process_count; i++) {
         const struct running *c = &s->children[i];
-        if (c->pid && c->state != state) return false;
+        if (c->pid && c->state != state && of(process_of(s, c))) return false;
     }
     return true;
 }
 
-static void await_all(struct supervisor *s, enum child_state state, const char *what)
+static void await_all(struct supervisor *s, which of, enum child_state state, const char *what)
 {
     uint64_t until = clock_ns(CLOCK_MONOTONIC) + patience_ns;
 
-    while (!s->failure && !all_in(s, state) && clock_ns(CLOCK_MONOTONIC) < until &&
+    while (!s->failure && !all_in(s, of, state) && clock_ns(CLOCK_MONOTONIC) < until &&
            !(state == CHILD_READY && s->interrupted))
         wait_until(s, until);
     for (size_t i = 0; !s->failure && i < s->opts->layout->process_count; i++) {
         struct running *c = &s->children[i];
-        if (c->pid && c->state != state && !s->interrupted)
+        if (c->pid && c->state != state && of(process_of(s, c)) && !s->interrupted)
             fail(s, -ETIMEDOUT, "%s: is not %s after %u s", process_of(s, c)->name, what,
                  (unsigned)(patience_ns / NSEC_PER_S));
     }
@@ -591,25 +614,31 @@ static void work(struct supervisor *s)
     }
 }
 
-static void tell_all(struct supervisor *s, const char *line)
+static void tell_all(struct supervisor *s, which of, const char *line)
 {
-    for (size_t i = 0; i < s->opts->layout->process_count; i++) say(&s->children[i], "%s", line);
+    for (size_t i = 0; i < s->opts->layout->process_count; i++)
+        if (of(process_of(s, &s->children[i]))) say(&s->children[i], "%s", line);
 }
 
 /* Ends what is left: first by word, then by force. */
 static void end_all(struct supervisor *s)
 {
+    static const char books[] = "done with its books";
     uint64_t until;
 
     s->ending = true;
     if (s->running) {
-        tell_all(s, "end");
-        if (!s->failure) await_all(s, CHILD_ENDED, "done with its books");
+        /* Who asks ends first: a request that the control plane's end cut off would be an error to one that
+         * has not heard of its own. */
+        tell_all(s, is_asking, "end");
+        await_all(s, is_asking, CHILD_ENDED, books);
+        tell_all(s, is_answering, "end");
+        await_all(s, is_answering, CHILD_ENDED, books);
         /* What is still on its way arrives, and is counted. */
         until = clock_ns(CLOCK_MONOTONIC) + late_ns;
         while (clock_ns(CLOCK_MONOTONIC) < until) wait_until(s, until);
     }
-    tell_all(s, "exit");
+    tell_all(s, any, "exit");
     until = clock_ns(CLOCK_MONOTONIC) + exit_patience_ns;
     for (bool left = true; left && clock_ns(CLOCK_MONOTONIC) < until;) {
         left = false;
@@ -693,7 +722,7 @@ int supervisor_run(const struct supervisor_options *opts, struct supervisor **re
     }
     for (size_t i = 0; !s->failure && !s->interrupted && i < opts->layout->process_count; i++)
         child_start(s, &s->children[i]);
-    await_all(s, CHILD_READY, "listening");
+    await_all(s, any, CHILD_READY, "listening");
     if (!s->failure && !s->interrupted) {
         go(s);
         work(s);
