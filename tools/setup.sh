@@ -35,6 +35,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "setup: installing$missing"
 $sudo apt-get update -qq || give_up "the lists of packages cannot be read"
+# Another apt-get may be at work, as when a machine has just started: it is waited for.
 # shellcheck disable=SC2086 # the words are package names
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
+    $missing >/dev/null ||
     give_up "packages could not be installed"
