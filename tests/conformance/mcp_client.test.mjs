@@ -4,13 +4,25 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import https from 'node:https';
 import { after, before, test } from 'node:test';
-import { Readable } from 'node:stream';
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ErrorCode, McpError } from '@modelcontextprotocol/sdk/types.js';
 
 import { required, startMock } from './support.mjs';
+
+// The body of a response as fetch has it. Readable.toWeb of Node 18 throws where nobody catches when a body is cancelled.
+function bodyOf(response) {
+  const chunks = response[Symbol.asyncIterator]();
+  return new ReadableStream({
+    async pull(controller) {
+      const { value, done } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: () => void response.destroy(),
+  });
+}
 
 // A fetch that says which host it wants; Node's own forbids that header. One agent
 // each, so that its connections can be closed at the end.
@@ -39,7 +51,7 @@ function fetchWithHost(host, agents) {
     }
     const bodiless = [101, 204, 205, 304].includes(response.statusCode);
     if (bodiless) response.resume();
-    return new Response(bodiless ? null : Readable.toWeb(response), {
+    return new Response(bodiless ? null : bodyOf(response), {
       status: response.statusCode,
       statusText: response.statusMessage,
       headers: answered,
@@ -123,9 +135,9 @@ async function exercise(t, url, fetch) {
       assert.equal(sizeOf(results[i]), bytes);
       assert.equal(results[sizes.length + i].content[0].text, `call ${bytes}`);
     });
-    // One after the other they would take eight seconds.
+    // One after the other they take eight seconds at least, however fast the machine; a slow one may need most of that.
     const tookMs = Number(process.hrtime.bigint() - start) / 1e6;
-    assert.ok(tookMs < 4000, `16 calls of 500 ms took ${tookMs} ms`);
+    assert.ok(tookMs < 8000, `16 calls of 500 ms took ${tookMs} ms`);
   });
 
   await t.test('an unknown tool is an error', async () => {
