@@ -277,7 +277,9 @@ static bool session_event(struct client *c, struct session *s, nsec_t now, const
         return false;
     }
     if (EVENT_FLAGS(m->b) & EVENT_CORRUPT) recorder_count(rec, COUNTER_HASH_MISMATCHES, 1);
-    if (live && m->e) recorder_record(rec, METRIC_EVENT_DELIVERY, nsec_sub0(now, m->e));
+    /* That it is deleted may come before or after the answer that says so, and after it nobody listens. */
+    if (live && m->e && EVENT_KIND(m->b) != EV_SESSION_DELETED)
+        recorder_record(rec, METRIC_EVENT_DELIVERY, nsec_sub0(now, m->e));
     s->reader_attempts = 0;
     /* While older events are being read, those of the stream come out of turn. */
     if (!live || s->reader == STREAM_LIVE) s->cursor = seq + 1;

@@ -32,10 +32,10 @@ const TRIES = 3;
 // Where a process waits longer for its CPU than it has it, times tell of the others on the machine.
 const BUSY = 2;
 
-const counts = (result) => Object.fromEntries(['session', 'turn', 'call'].map((account) => {
+const counts = (result) => ({ ...Object.fromEntries(['session', 'turn', 'call'].map((account) => {
   const { opened, completed } = result.ledger.accounts[account];
   return [account, { opened, completed }];
-}));
+})), ...(result.faults.length === 0 && { deliveries: result.metrics['event.delivery'].count }) });
 
 // Which medians differ, in words.
 function differences(real, model) {
