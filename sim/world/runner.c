@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim/base/panic.h"
 #include "sim/base/prng.h"
@@ -123,6 +124,7 @@ static void on_timer(struct runner *r, nsec_t now, uint64_t token, struct outbox
         if (!c) return;
         s = runner_slot_of(r, c);
         runner_call_timer(r, id, c, now, out);
+        if (s->open) return; /* a worker waits for the last of its calls alone */
         break;
     case RUNNER_TIMER_POOL:
         wakeup_fired(&r->pool_wakeup, now);
@@ -157,9 +159,10 @@ static void on_message(struct runner *r, nsec_t now, const struct event *ev, str
         if (!c) return;
         s = runner_slot_of(r, c);
         runner_call_message(r, ev->tag, c, now, ev, out);
+        if (s->open) return;
     } else {
         s = &r->slots[TAG_NUMBER(ev->tag)];
-        runner_slot_message(r, s, now, ev, out);
+        if (!runner_slot_message(r, s, now, ev, out)) return;
     }
     runner_slot_run(r, s, now, out);
 }
@@ -241,8 +244,9 @@ static int runner_new(const struct env *env, struct component **ret)
     r->component = (struct component){.ops = &runner_ops, .env = *env};
     r->plan = plan_runner_of(env->plan, ADDR_ORDINAL(env->self), &r->pool);
     ASSERT(r->plan && r->plan->workers < RUNNER_CALLS_MAX);
-    r->slots = calloc((size_t)r->plan->workers + 1, sizeof *r->slots);
+    r->slots = aligned_alloc(_Alignof(struct slot), (r->plan->workers + 1) * sizeof *r->slots);
     r->crashes_left = calloc((size_t)env->plan->fault_count + 1, sizeof *r->crashes_left);
+    if (r->slots) memset(r->slots, 0, (r->plan->workers + 1) * sizeof *r->slots);
     if (r->slots && r->crashes_left)
         error = slab_init(&r->calls, sizeof(struct call), calls_limit(env->plan, r->plan->workers));
     if (error < 0) {

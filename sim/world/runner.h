@@ -68,24 +68,29 @@ struct call {
     uint8_t tool, state, flags, attempts;
 };
 
+/* What its calls and their events need comes first, in one cache line. */
 struct slot {
-    struct worker worker;
-    struct wakeup wakeup;
-    struct sandbox_owner owner;
-    uint64_t item, session;
-    uint64_t history_cursor;
-    uint32_t number, lives;
-    uint32_t main_flow, beat_flow, stream_flow, history_flow;
+    _Alignas(64) uint64_t session;
+    uint32_t number;
     uint32_t first, last; /* calls in the order of seq */
     uint32_t open;        /* of these not done */
     uint32_t settled;     /* each call of a lower seq is done */
-    uint32_t credit;      /* bytes of the stream handled and not yet granted */
-    uint32_t use;         /* scope per session: its sandbox, or 0 */
+    uint32_t stream_flow;
+    uint32_t credit; /* bytes of the stream handled and not yet granted */
+    struct sandbox_owner owner;
+    uint32_t use; /* scope per session: its sandbox, or 0 */
     uint32_t sandbox_entry;
     bool sandbox_ready, sandbox_billed;
     bool has_files;    /* the disk has something of its session */
     bool history_idle; /* the last event of the history ended a turn */
+    struct worker worker;
+    struct wakeup wakeup;
+    uint64_t item;
+    uint64_t history_cursor;
+    uint32_t lives;
+    uint32_t main_flow, beat_flow, history_flow;
 };
+_Static_assert(offsetof(struct slot, worker) <= 64, "one cache line");
 
 struct runner {
     struct component component;
@@ -114,8 +119,8 @@ static inline struct slot *runner_slot_of(const struct runner *r, const struct c
 
 /* runner_slot.c: does what the worker wants next and arms its timer. */
 void runner_slot_run(struct runner *r, struct slot *s, nsec_t now, struct outbox *out);
-/* A message on one of the slot's own flows. */
-void runner_slot_message(struct runner *r, struct slot *s, nsec_t now, const struct event *ev,
+/* A message on one of the slot's own flows. False: nothing in it could make the worker want something now. */
+bool runner_slot_message(struct runner *r, struct slot *s, nsec_t now, const struct event *ev,
                          struct outbox *out);
 
 /* runner_session.c: an event of the session, `live` from the stream, otherwise from its history. */

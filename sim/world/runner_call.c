@@ -37,7 +37,6 @@ static void call_done(struct runner *r, struct call *c)
     c->state = CALL_DONE;
     s->open--;
     settle(r, s);
-    worker_calls(&s->worker, s->open);
 }
 
 /* Its own sandbox, when it has one, is free. */
@@ -393,7 +392,6 @@ void runner_calls_drop(struct runner *r, struct slot *s, nsec_t now, bool lost, 
         slab_free(&r->calls, id);
     }
     s->last = s->open = 0;
-    worker_calls(&s->worker, 0);
 }
 
 void runner_calls_end(struct runner *r, struct slot *s, enum ledger_end end)

@@ -41,7 +41,6 @@ static void insert(struct runner *r, struct slot *s, uint32_t id, struct call *c
         s->first = id;
     if (!c->next) s->last = id;
     s->open++;
-    worker_calls(&s->worker, s->open);
 }
 
 /* Returns the call's id, or 0 when it is known or there is no room. */

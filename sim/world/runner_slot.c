@@ -147,7 +147,11 @@ void runner_slot_run(struct runner *r, struct slot *s, nsec_t now, struct outbox
     enum worker_action action;
     nsec_t deadline;
 
-    while ((action = worker_next(&s->worker, now)) != WORKER_NOTHING) perform(r, s, now, action, out);
+    do {
+        worker_calls(&s->worker, s->open);
+        action = worker_next(&s->worker, now);
+        perform(r, s, now, action, out);
+    } while (action != WORKER_NOTHING);
     deadline = worker_deadline(&s->worker);
     if (wakeup_want(&s->wakeup, deadline))
         timer_set(out, deadline, RUNNER_TOKEN(RUNNER_TIMER_SLOT, s->number));
@@ -318,10 +322,19 @@ static void history_message(struct runner *r, struct slot *s, nsec_t now, const 
     history_page_read(r, s, now, out);
 }
 
-void runner_slot_message(struct runner *r, struct slot *s, nsec_t now, const struct event *ev,
+/* By far the most events of a session: they concern its calls alone. */
+static bool is_of_calls(const struct msg *m)
+{
+    enum event_kind kind = EVENT_KIND(m->b);
+
+    return m->type == MSG_DATA && !(m->flags & MSG_LAST) && event_is_whole(m) &&
+           (kind == EV_AGENT_TOOL_USE || kind == EV_USER_TOOL_RESULT);
+}
+
+bool runner_slot_message(struct runner *r, struct slot *s, nsec_t now, const struct event *ev,
                          struct outbox *out)
 {
-    if (ev->msg.type == MSG_CREDIT) return;
+    if (ev->msg.type == MSG_CREDIT) return false;
     if (ev->flow == s->main_flow)
         main_message(r, s, now, ev, out);
     else if (ev->flow == s->beat_flow)
@@ -330,4 +343,5 @@ void runner_slot_message(struct runner *r, struct slot *s, nsec_t now, const str
         stream_message(r, s, now, ev, out);
     else if (ev->flow == s->history_flow)
         history_message(r, s, now, ev, out);
+    return !is_of_calls(&ev->msg);
 }
