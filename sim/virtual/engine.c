@@ -532,6 +532,7 @@ static bool arrive(struct engine *e, uint32_t id, struct transit *t, struct flow
     /* One served at this very moment may still stand in the calendar. */
     if (at > e->now || at == before) {
         schedule_in_lane(e, LANE_OF_HOST(ADDR_ROLE(f->peer)), at, id);
+        if (f->user) __builtin_prefetch(flow_of(e, f->user)); /* by when it is served, memory has answered */
         return false;
     }
     deliver_transit(e, t, f);

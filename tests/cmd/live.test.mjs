@@ -287,15 +287,17 @@ test('no room for the results is told before the run', async (t) => {
 // Full disks
 // ----------------------------------------------------------------------------------------------------------------
 
-for (const [what, path, kib, extra, says] of [
+// A journal is kept where the plan kills the orchestrator: late enough here.
+const KILLED_LATE = { '/faults': [{ kind: 'kill', at: '2900ms', for: '50ms', target: 'orchestrator' }] };
+for (const [what, path, kib, extra, says, settings] of [
   ['results', 'o', 12, [], /No space left on device/],
   ['flight logs', 'f', 64, ['--flight', 'f'], /flight log cannot be written/],
-  ['the journal', 'tmp', 16, [], /journal cannot be written/],
+  ['the journal', 'tmp', 16, [], /journal cannot be written/, KILLED_LATE],
 ]) {
   test(`a full disk for ${what}: one clear line, 4, nothing is left`, async (t) => {
     const cwd = folder(t);
     if (!tinyDisk(join(cwd, path), kib)) return t.skip('a disk cannot be mounted here');
-    const { watched, witness } = live(cwd, [...args('cold-start', { '/duration': '3s', ...NEVER_MISSED }), '--progress', 'none', ...extra]);
+    const { watched, witness } = live(cwd, [...args('cold-start', { '/duration': '3s', ...NEVER_MISSED, ...settings }), '--progress', 'none', ...extra]);
     const r = await watched;
     went(r, 4);
     oneLine(r.stderr, says);
