@@ -29,7 +29,8 @@ struct use {
     uint32_t prev, next; /* HELD: in its owner's list */
     uint8_t state;
 };
-_Static_assert(sizeof(struct use) <= 52, "with its slab's word, 56 bytes");
+#define USE_BYTES 60u /* with its slab's word, a cache line of its own */
+_Static_assert(sizeof(struct use) <= USE_BYTES, "a cache line");
 
 /* A sandbox that nobody uses. */
 struct spare {
@@ -152,7 +153,7 @@ int sandbox_pool_new(const struct sandbox_pool_options *options, struct sandbox_
     list_init(&pool->snapshots);
     list_init(&pool->prewarmed);
     pool->touched = true;
-    r = slab_init(&pool->uses, sizeof(struct use), uses_max);
+    r = slab_init(&pool->uses, USE_BYTES, uses_max);
     if (r == 0)
         r = slab_init(&pool->spares, sizeof(struct spare),
                       bounded_sum(plan->warm_max, plan->prewarmed, uses_max));

@@ -7,7 +7,6 @@
 
 #define CHUNK_EVENTS     16
 #define DIRECTORY_CHUNKS 15
-#define DIRECTORY_EVENTS (CHUNK_EVENTS * DIRECTORY_CHUNKS)
 
 /* How the two numbers of an event share the 64 bits of its body. */
 enum format {
@@ -75,44 +74,63 @@ static struct directory *directory_of(const struct session_log_store *store, uin
     return slab_get_unchecked(&store->directories, id);
 }
 
+/* The log's chunk `n`, from 0; it must be there. */
+static uint32_t chunk_of(const struct session_log_store *store, const struct session_log *log, uint32_t n)
+{
+    uint32_t id = log->directory_first, last;
+
+    if (n < LOG_OWN_CHUNKS) return log->chunks[n];
+    n -= LOG_OWN_CHUNKS;
+    last = (log->count - 1) / CHUNK_EVENTS - LOG_OWN_CHUNKS;
+    if (n / DIRECTORY_CHUNKS == last / DIRECTORY_CHUNKS)
+        id = log->directory_last; /* by far the usual case */
+    else
+        for (uint32_t i = n / DIRECTORY_CHUNKS; i > 0; i--) id = directory_of(store, id)->next;
+    return directory_of(store, id)->chunks[n % DIRECTORY_CHUNKS];
+}
+
 static struct cell *cell_of(const struct session_log_store *store, const struct session_log *log,
                             uint32_t seq)
 {
-    uint32_t index = seq - 1, id = log->directory_first;
-    const struct directory *directory;
+    uint32_t index = seq - 1;
     struct chunk *chunk;
 
     ASSERT(seq >= 1 && seq <= log->count);
-    if (index / DIRECTORY_EVENTS == (log->count - 1) / DIRECTORY_EVENTS)
-        id = log->directory_last; /* by far the usual case */
-    else
-        for (uint32_t i = index / DIRECTORY_EVENTS; i > 0; i--) id = directory_of(store, id)->next;
-    directory = directory_of(store, id);
-    chunk = slab_get_unchecked(&store->chunks, directory->chunks[index % DIRECTORY_EVENTS / CHUNK_EVENTS]);
+    chunk = slab_get_unchecked(&store->chunks, chunk_of(store, log, index / CHUNK_EVENTS));
     return &chunk->cells[index % CHUNK_EVENTS];
+}
+
+static bool add_directory(struct session_log_store *store, struct session_log *log)
+{
+    uint32_t directory = slab_alloc(&store->directories);
+
+    if (!directory) return false;
+    if (log->directory_last)
+        directory_of(store, log->directory_last)->next = directory;
+    else
+        log->directory_first = directory;
+    log->directory_last = directory;
+    return true;
 }
 
 /* Makes room for one event more. */
 static bool grow(struct session_log_store *store, struct session_log *log)
 {
-    uint32_t index = log->count, in_directory = index % DIRECTORY_EVENTS, directory = 0, chunk;
+    uint32_t n = log->count / CHUNK_EVENTS, chunk;
 
-    if (index % CHUNK_EVENTS) return true;
+    if (log->count % CHUNK_EVENTS) return true;
     chunk = slab_alloc(&store->chunks);
     if (!chunk) return false;
-    if (in_directory == 0) {
-        directory = slab_alloc(&store->directories);
-        if (!directory) {
-            slab_free(&store->chunks, chunk);
-            return false;
-        }
-        if (log->directory_last)
-            directory_of(store, log->directory_last)->next = directory;
-        else
-            log->directory_first = directory;
-        log->directory_last = directory;
+    if (n < LOG_OWN_CHUNKS) {
+        log->chunks[n] = chunk;
+        return true;
     }
-    directory_of(store, log->directory_last)->chunks[in_directory / CHUNK_EVENTS] = chunk;
+    n = (n - LOG_OWN_CHUNKS) % DIRECTORY_CHUNKS;
+    if (n == 0 && !add_directory(store, log)) {
+        slab_free(&store->chunks, chunk);
+        return false;
+    }
+    directory_of(store, log->directory_last)->chunks[n] = chunk;
     return true;
 }
 
@@ -255,20 +273,29 @@ static void free_chunk(struct session_log_store *store, uint32_t id, uint32_t ev
     slab_free(&store->chunks, id);
 }
 
+/* Frees the chunks with the ids in `chunks`, at most `max`, which hold the next of `left` events; returns how
+ * many are left then. */
+static uint32_t free_chunks(struct session_log_store *store, const uint32_t *chunks, uint32_t max,
+                            uint32_t left)
+{
+    for (uint32_t i = 0; i < max && left; i++) {
+        uint32_t events = left < CHUNK_EVENTS ? left : CHUNK_EVENTS;
+
+        free_chunk(store, chunks[i], events);
+        left -= events;
+    }
+    return left;
+}
+
 void session_log_free(struct session_log_store *store, struct session_log *log)
 {
-    uint32_t left = log->count, id = log->directory_first;
+    uint32_t left = free_chunks(store, log->chunks, LOG_OWN_CHUNKS, log->count), id = log->directory_first;
 
     while (id) {
         const struct directory *directory = directory_of(store, id);
         uint32_t next = directory->next;
 
-        for (uint32_t i = 0; i < DIRECTORY_CHUNKS && left; i++) {
-            uint32_t events = left < CHUNK_EVENTS ? left : CHUNK_EVENTS;
-
-            free_chunk(store, directory->chunks[i], events);
-            left -= events;
-        }
+        left = free_chunks(store, directory->chunks, DIRECTORY_CHUNKS, left);
         slab_free(&store->directories, id);
         id = next;
     }

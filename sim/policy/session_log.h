@@ -2,7 +2,8 @@
  * The events of many sessions, stored compactly: 16 bytes an event, 32 for one whose two numbers are large.
  *
  * Append only. An event is found by its sequence number, from 1, at a cost that does not depend on how long
- * ago it was (one step for each 240 events before it). The kinds are the caller's: numbers below LOG_KINDS.
+ * ago it was (one step for each 240 events behind it, but for the first 128). The kinds are the caller's:
+ * numbers below LOG_KINDS.
  *
  * An event that waits for an answer can be bound to its owner, a 32-bit handle of the caller; while it is,
  * the owner stands in the place of its time, which the caller must know itself. So an answer finds its owner
@@ -44,7 +45,9 @@ struct session_log_store {
 };
 
 /* One session's log. Zeroed is empty. */
+#define LOG_OWN_CHUNKS 8 /* of 16 events: those of most sessions */
 struct session_log {
+    uint32_t chunks[LOG_OWN_CHUNKS]; /* the first ones; the others stand in directories */
     uint32_t directory_first, directory_last;
     uint32_t count; /* also the last sequence number */
 };

@@ -60,7 +60,7 @@ END_TEST
 START_TEST(many_sessions_interleaved)
 {
     enum { SESSIONS = 5, EVENTS = 700 };
-    struct session_log logs[SESSIONS] = {{0}};
+    struct session_log logs[SESSIONS] = {0};
     struct prng p = prng_stream(1, 0, "log", 0, 0);
 
     for (uint32_t n = 0; n < EVENTS; n++)
