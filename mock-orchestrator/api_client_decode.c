@@ -151,7 +151,9 @@ static bool read_heartbeat(struct api_client *c, const json_t *json, struct msg 
     m->b = seconds(json, "ttl_seconds");
     m->c = api_work_state_of(json_text_get(json, "state"));
     m->d = json_text_get_bool(json, "lease_extended", true);
-    return last && beat_number(c, last, &m->a);
+    m->a = HEARTBEAT_NONE;
+    /* An item that was stopped before its first heartbeat has none. */
+    return last ? beat_number(c, last, &m->a) : !m->d;
 }
 
 /* A 412 that says what the server's view is. */
