@@ -45,7 +45,7 @@ function rooms(model, close, contention) {
   return {
     session: 0, turn: 0, call: 0,
     /* A creation that is on its way when the control plane dies is made again; only a sanitized one is so long on its way. */
-    work: SANITIZED ? { opened: 1, in_flight: 1 } : 0,
+    work: SANITIZED ? 1 : 0,
     attempt: { opened: again, completed: close.call ?? 0, failed: again, lost: again, in_flight: close.call ?? 0 },
     /* Results that were on their way are posted again; and a session may be over before the answer to the last is there. */
     result: { opened: 3, completed: 2 + (close.call ?? 0), failed: 3, lost: 3 },
