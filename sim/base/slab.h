@@ -82,6 +82,12 @@ uint32_t slab_next(const struct slab *s, uint32_t id);
 /* Walks all live objects in index order. Declares `id`. The body may free the object of `id`. */
 #define slab_for_each(id, slab) for (uint32_t id = slab_next((slab), 0); id; id = slab_next((slab), id))
 
+/* Whether it is at its limit: then no slot is given, otherwise one is refused for want of memory alone. */
+static inline bool slab_is_full(const struct slab *s)
+{
+    return s->used == s->limit && s->free_len == 0;
+}
+
 /* Live objects. */
 static inline uint32_t slab_count(const struct slab *s)
 {

@@ -109,6 +109,7 @@ static struct carriage *carriage_of(struct engine *e, uint32_t flow)
     struct flow_end *f = flow_of(e, flow);
 
     if (!f->driver) f->driver = slab_alloc(&e->carriages);
+    if (!f->driver && !slab_is_full(&e->carriages)) PANIC_MEMORY("out of memory for a carried flow more");
     if (!f->driver) PANIC("more than %u carried flows at once", e->carriages.limit);
     return slab_get_unchecked(&e->carriages, f->driver);
 }
@@ -156,10 +157,16 @@ static bool is_up(struct engine *e, addr_t self)
     return world_has(e->world, self) && !state_of(e, self)->down;
 }
 
+/* What calendar_push() answered. */
+static void pushed(const struct engine *e, int r)
+{
+    if (r == -ENOMEM) PANIC_MEMORY("out of memory for an event more");
+    if (r < 0) PANIC("more than %zu events at once: the plan's limits allow too much", e->calendar.limit);
+}
+
 static void schedule(struct engine *e, nsec_t at, enum priority priority, uint64_t payload)
 {
-    if (calendar_push(&e->calendar, at > e->now ? at : e->now, priority, payload) < 0)
-        PANIC("more than %zu events at once: the plan's limits allow too much", e->calendar.limit);
+    pushed(e, calendar_push(&e->calendar, at > e->now ? at : e->now, priority, payload));
 }
 
 static void schedule_transit(struct engine *e, nsec_t at, uint32_t id)
@@ -174,8 +181,7 @@ _Static_assert(LANE_OF_HOST(ROLE_COUNT) <= LANES_MAX, "a lane for each way and e
 
 static void schedule_in_lane(struct engine *e, uint32_t lane, nsec_t at, uint32_t id)
 {
-    if (calendar_push_lane(&e->calendar, lane, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id)) < 0)
-        PANIC("more than %zu events at once: the plan's limits allow too much", e->calendar.limit);
+    pushed(e, calendar_push_lane(&e->calendar, lane, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id)));
 }
 
 /* A message sets out from an end, which is held until transit_over(). Nothing is scheduled. */
@@ -185,6 +191,7 @@ static struct transit *transit_new(struct engine *e, uint32_t flow, enum stage s
     uint32_t id = slab_take(&e->transits);
     struct transit *t;
 
+    if (!id && !slab_is_full(&e->transits)) PANIC_MEMORY("out of memory for a message more");
     if (!id) PANIC("more than %u messages on their way at once", e->transits.limit);
     t = slab_get_unchecked(&e->transits, id);
     t->msg = *m;
@@ -326,6 +333,7 @@ static void perform_timer(struct engine *e, const struct effect *ef)
 {
     uint32_t id = slab_take(&e->timers);
 
+    if (!id && !slab_is_full(&e->timers)) PANIC_MEMORY("out of memory for a timer more");
     if (!id) PANIC("more than %u timers at once: the plan's limits allow too much", e->timers.limit);
     *(struct timer *)slab_get_unchecked(&e->timers, id) =
         (struct timer){.self = ef->self, .epoch = state_of(e, ef->self)->epoch, .token = ef->token};

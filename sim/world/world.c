@@ -123,6 +123,7 @@ static uint32_t end_new(struct world *w, addr_t owner, addr_t peer, uint32_t via
     uint32_t flow = slab_alloc(&w->ends);
     struct flow_end *e;
 
+    if (!flow && !slab_is_full(&w->ends)) PANIC_MEMORY("out of memory for a flow more");
     if (!flow) PANIC("more than %u flow ends at once: the plan's limits allow too much", w->ends.limit);
     e = slab_get_unchecked(&w->ends, flow);
     e->owner = owner;
