@@ -78,6 +78,7 @@ static uint32_t take_free(struct slab *s)
 
     s->free_head = word & INDEX_MASK;
     s->free_len--;
+    if (s->free_len) __builtin_prefetch(slab_get_unchecked(s, s->free_head)); /* will be taken next */
     return (word & ~INDEX_MASK) | index;
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum purpose { PURPOSE_START, PURPOSE_REFILL };
 
@@ -39,14 +40,15 @@ struct spare {
     uint32_t id;
 };
 
-/* Something due, in a heap of four children a node: a node's children fill a cache line. Ties go by `order`,
- * compared modulo 2^32: what is in a heap at one time is not further apart. */
+/* Something due, in a heap of four children a node. Ties go by `order`, compared modulo 2^32: what is in a
+ * heap at one time is not further apart. */
 struct due {
     nsec_t at;
     uint32_t order;
     uint32_t use;
 };
 
+/* `items` lies so that each node's children, which are compared with each other, fill a cache line. */
 struct due_heap {
     struct due *items;
     size_t len, cap;
@@ -77,7 +79,28 @@ struct sandbox_pool {
 /* What is due
  * -------------------------------------------------------------------------------------------------- */
 
-#define ARITY 4
+#define ARITY      4
+#define CACHE_LINE 64
+#define UNUSED     (CACHE_LINE / sizeof(struct due) - 1) /* before the first, so that its children begin a line */
+_Static_assert(ARITY * sizeof(struct due) == CACHE_LINE, "a node's children fill a cache line");
+
+static void *due_memory(const struct due_heap *h)
+{
+    return h->items ? h->items - UNUSED : NULL;
+}
+
+/* By a quarter: a heap may hold a large part of the pool's memory. */
+static void due_grow(struct due_heap *h)
+{
+    size_t cap = (h->cap + h->cap / 4 + 2 * ARITY * ARITY) / ARITY * ARITY + 1; /* with UNUSED, whole lines */
+    struct due *memory = aligned_alloc(CACHE_LINE, (cap + UNUSED) * sizeof *memory);
+
+    if (!memory) PANIC_MEMORY("out of memory for %zu sandboxes that start or are waited for", cap);
+    if (h->cap) memcpy(memory + UNUSED, h->items, h->cap * sizeof *memory);
+    free(due_memory(h));
+    h->items = memory + UNUSED;
+    h->cap = cap;
+}
 
 static bool due_before(const struct due *a, const struct due *b)
 {
@@ -88,12 +111,7 @@ static void due_push(struct due_heap *h, struct due due)
 {
     size_t i = h->len++;
 
-    if (i == h->cap) {
-        /* By a quarter: a heap may hold a large part of the pool's memory. */
-        h->cap += h->cap / 4 + 16;
-        h->items = reallocarray(h->items, h->cap, sizeof *h->items);
-        if (!h->items) PANIC_MEMORY("out of memory for %zu sandboxes that start or are waited for", h->cap);
-    }
+    if (i == h->cap) due_grow(h);
     for (; i > 0 && due_before(&due, &h->items[(i - 1) / ARITY]); i = (i - 1) / ARITY)
         h->items[i] = h->items[(i - 1) / ARITY];
     h->items[i] = due;
@@ -171,8 +189,8 @@ void sandbox_pool_free(struct sandbox_pool *pool)
     if (!pool) return;
     slab_deinit(&pool->uses);
     slab_deinit(&pool->spares);
-    free(pool->queue.items);
-    free(pool->starting.items);
+    free(due_memory(&pool->queue));
+    free(due_memory(&pool->starting));
     free(pool);
 }
 

@@ -36,7 +36,8 @@ static void call_done(struct runner *r, struct call *c)
 
     c->state = CALL_DONE;
     s->open--;
-    settle(r, s);
+    /* The first is never done, so while it is another's turn nothing leaves. */
+    if (slab_get_unchecked(&r->calls, s->first) == c) settle(r, s);
 }
 
 /* Its own sandbox, when it has one, is free. */
