@@ -580,6 +580,19 @@ nsec_t sandbox_pool_deadline(const struct sandbox_pool *pool)
     return nsec_min(first ? first->at : NSEC_MAX, nsec_min(snapshot_due(pool), warm_due(pool)));
 }
 
+uint32_t sandbox_pool_soon(const struct sandbox_pool *pool, uint32_t use, unsigned step)
+{
+    const struct due *first = due_peek(&pool->starting);
+    const struct use *u;
+
+    if (!use && first && first->use != USE_REFILL) use = first->use;
+    if (!use || slab_index(use) >= pool->uses.used) return 0;
+    u = slab_get_unchecked(&pool->uses, use);
+    if (step) return u->user;
+    __builtin_prefetch(u);
+    return 0;
+}
+
 /* Numbers
  * ------------------------------------------------------------------------------------------------------ */
 

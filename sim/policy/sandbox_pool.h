@@ -106,6 +106,10 @@ bool sandbox_pool_has_news(const struct sandbox_pool *pool, nsec_t now);
 /* When something will be due. */
 nsec_t sandbox_pool_deadline(const struct sandbox_pool *pool);
 
+/* A use, or (0) what is due next, will be asked about soon: fetches memory in `step` 0, and in 1 returns the
+ * user of what is due next, if that is known. Changes nothing. */
+uint32_t sandbox_pool_soon(const struct sandbox_pool *pool, uint32_t use, unsigned step);
+
 /* What has come together since the last call. `all`: what is alive ends running in the meters at `now` (the
  * end of a run). */
 struct sandbox_stats sandbox_pool_collect(struct sandbox_pool *pool, nsec_t now, bool all);

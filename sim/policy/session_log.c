@@ -100,6 +100,17 @@ static struct cell *cell_of(const struct session_log_store *store, const struct 
     return &chunk->cells[index % CHUNK_EVENTS];
 }
 
+void session_log_soon(const struct session_log_store *store, const struct session_log *log, uint32_t seq)
+{
+    uint32_t index = seq ? seq - 1 : log->count;
+    uint32_t id = index / CHUNK_EVENTS < LOG_OWN_CHUNKS ? log->chunks[index / CHUNK_EVENTS] : 0;
+    const struct chunk *chunk;
+
+    if (slab_index(id) >= store->chunks.used) return;
+    chunk = slab_get_unchecked(&store->chunks, id);
+    __builtin_prefetch(&chunk->cells[index % CHUNK_EVENTS]);
+}
+
 static bool add_directory(struct session_log_store *store, struct session_log *log)
 {
     uint32_t directory = slab_alloc(&store->directories);

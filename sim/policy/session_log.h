@@ -68,6 +68,10 @@ uint32_t session_log_append(struct session_log_store *store, struct session_log 
 void session_log_get(const struct session_log_store *store, const struct session_log *log, uint32_t seq,
                      struct log_entry *ret_entry);
 
+/* Event `seq` will be read soon, or (0) the next one appended: fetches its memory, if a look at the log alone
+ * tells where it is. Changes nothing; there need be no such event. */
+void session_log_soon(const struct session_log_store *store, const struct session_log *log, uint32_t seq);
+
 /* Sets the time of an event that is not bound. */
 void session_log_set_at(struct session_log_store *store, const struct session_log *log, uint32_t seq,
                         nsec_t at);

@@ -302,6 +302,13 @@ void ledger_end(struct ledger *l, enum account account, uint32_t slot, enum ledg
     passed(l);
 }
 
+void ledger_soon(const struct ledger *l, enum account account, uint32_t slot)
+{
+    const struct book *b = &l->books[account];
+
+    if (slot < b->n_slots) __builtin_prefetch((const char *)l + b->states_at + slot);
+}
+
 uint64_t ledger_sweep(struct ledger *l, enum account account, enum ledger_end end)
 {
     const struct book *b = &l->books[account];

@@ -124,6 +124,9 @@ uint32_t ledger_open(struct ledger *l, enum account account);
  * without that check. NULL: does nothing.
  */
 void ledger_end(struct ledger *l, enum account account, uint32_t slot, enum ledger_end end);
+/* Fetches the memory of a slot that will end soon. Any number may be given. */
+void ledger_soon(const struct ledger *l, enum account account, uint32_t slot);
+
 /*
  * Ends every open slot of the account with `end`, and returns how many there were. For a supervisor, on the
  * ledger of a role that died: LEDGER_LOST. Calls ledger_recover() first. Not for LEDGER_IN_FLIGHT at the end

@@ -294,6 +294,12 @@ void recorder_end(struct recorder *r, enum account account, uint32_t slot, enum 
     ledger_end(r ? ledger_of(r) : NULL, account, slot, end);
 }
 
+void recorder_soon(const struct recorder *r, enum account account, uint32_t slot)
+{
+    if (r)
+        ledger_soon((const struct ledger *)(const void *)((const uint8_t *)r + r->ledger_at), account, slot);
+}
+
 const struct histogram *recorder_histogram(const struct recorder *r, enum metric metric)
 {
     ASSERT(metric < METRIC_COUNT);

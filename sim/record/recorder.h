@@ -97,6 +97,9 @@ void recorder_mark(struct recorder *r, uint64_t call_id, enum mark mark, nsec_t 
 /* See ledger_open() and ledger_end(). NULL: LEDGER_SLOT_NONE, nothing. */
 uint32_t recorder_open(struct recorder *r, enum account account);
 void recorder_end(struct recorder *r, enum account account, uint32_t slot, enum ledger_end end);
+/* Fetches the memory of a slot that will end soon. Any number may be given; NULL: does nothing. */
+void recorder_soon(const struct recorder *r, enum account account, uint32_t slot);
+
 /* The parts; they live as long as the recorder's memory. Not NULL-safe. */
 const struct histogram *recorder_histogram(const struct recorder *r, enum metric metric);
 /* NULL: not told apart, or an index beyond. */

@@ -10,9 +10,9 @@
 #define CHUNK_ITEMS  31
 #define BLOCK_CHUNKS 64
 /* More in `ready` than this, and its time range is cut down. */
-#define READY_MANY 40
+#define READY_MANY 96
 /* A bucket with more is not made ready, but sinks to finer ones. */
-#define READY_FEW 12
+#define READY_FEW 31
 #define READY_MIN (2 * READY_MANY)
 #define SEQ_MASK  ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
 
@@ -64,6 +64,7 @@ static void ready_reserve(struct calendar *c)
         memmove(c->ready, c->ready + c->ready_first, (c->ready_end - c->ready_first) * sizeof(*c->ready));
         c->ready_end -= c->ready_first;
         c->ready_first = 0;
+        c->refills++;
         return;
     }
     cap = 2 * c->ready_cap;
@@ -217,6 +218,7 @@ static void refill(struct calendar *c)
             c->ready_level = level;
             c->ready_last = last_of(c->base, level);
             c->ready_first = c->ready_end = 0;
+            c->refills++;
             make_ready(c, chunk);
             return;
         }
@@ -313,10 +315,14 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item)
                                   .seq = first->order & SEQ_MASK,
                                   .payload = first->payload,
                                   .prio = (uint32_t)(first->order >> CALENDAR_SEQ_BITS)};
-    if (in_lane)
-        lanes_pop(&c->lanes);
-    else
+    if (in_lane) {
+        const struct lane *lane = lanes_pop(&c->lanes);
+
+        for (uint32_t i = 0; i < CALENDAR_SOON && i < lane->len; i++)
+            ret_item->soon[i] = lane_item(lane, i)->payload;
+    } else {
         c->ready_first++;
+    }
     c->now = ret_item->at;
     c->len--;
     return true;

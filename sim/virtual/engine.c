@@ -12,8 +12,17 @@
 #include "sim/virtual/run_digest.h"
 
 /* What a calendar entry stands for: the low bits of its payload, an id or a fault's index above. */
-enum entry { ENTRY_MESSAGE, ENTRY_TIMER, ENTRY_FAULT_BEGIN, ENTRY_FAULT_END, ENTRY_BITS = 2 };
+enum entry {
+    ENTRY_MESSAGE, /* anywhere but at a host */
+    ENTRY_SERVED,  /* a message, by a host */
+    ENTRY_TIMER,
+    ENTRY_FAULT_BEGIN,
+    ENTRY_FAULT_END,
+    ENTRY_BITS = 3
+};
 #define ENTRY_PAYLOAD(entry, id) ((uint64_t)(id) << ENTRY_BITS | (entry))
+#define ENTRY_OF(payload)        ((enum entry)((payload) & ((1u << ENTRY_BITS) - 1)))
+#define ENTRY_ID(payload)        ((uint32_t)((payload) >> ENTRY_BITS))
 
 /* Faults come before what happens at the same time. */
 enum priority { PRIORITY_FAULT, PRIORITY_NORMAL };
@@ -84,6 +93,8 @@ struct engine {
     uint64_t disk_key;
     nsec_t now;
     uint64_t events;
+    size_t near_next; /* of calendar_ready(), in timers_ahead() */
+    uint64_t near_refills;
     bool crashing, done;
 };
 
@@ -179,9 +190,9 @@ static void schedule_transit(struct engine *e, nsec_t at, uint32_t id)
 #define LANE_OF_HOST(role) (NETWORK_WAYS + (role))
 _Static_assert(LANE_OF_HOST(ROLE_COUNT) <= LANES_MAX, "a lane for each way and each role");
 
-static void schedule_in_lane(struct engine *e, uint32_t lane, nsec_t at, uint32_t id)
+static void schedule_in_lane(struct engine *e, uint32_t lane, nsec_t at, enum entry entry, uint32_t id)
 {
-    pushed(e, calendar_push_lane(&e->calendar, lane, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(ENTRY_MESSAGE, id)));
+    pushed(e, calendar_push_lane(&e->calendar, lane, at, PRIORITY_NORMAL, ENTRY_PAYLOAD(entry, id)));
 }
 
 /* A message sets out from an end, which is held until transit_over(). Nothing is scheduled. */
@@ -239,7 +250,7 @@ static void leave(struct engine *e, uint32_t id, struct transit *t)
 
     t->stage = STAGE_LINK;
     schedule_in_lane(e, network_way(e->network, f->owner, f->peer), in_order(e, at, &end_of(f)->arrived_at),
-                     id);
+                     ENTRY_MESSAGE, id);
 }
 
 static void transmit(struct engine *e, uint32_t flow, const struct msg *m, bool dialed)
@@ -539,8 +550,7 @@ static bool arrive(struct engine *e, uint32_t id, struct transit *t, struct flow
     t->stage = STAGE_HOST;
     /* One served at this very moment may still stand in the calendar. */
     if (at > e->now || at == before) {
-        schedule_in_lane(e, LANE_OF_HOST(ADDR_ROLE(f->peer)), at, id);
-        if (f->user) __builtin_prefetch(flow_of(e, f->user)); /* by when it is served, memory has answered */
+        schedule_in_lane(e, LANE_OF_HOST(ADDR_ROLE(f->peer)), at, ENTRY_SERVED, id);
         return false;
     }
     deliver_transit(e, t, f);
@@ -730,17 +740,83 @@ static void measure_size(struct engine *e)
         e->result->pending_max = calendar_len(&e->calendar);
 }
 
+/* A run of many sessions waits for memory more than for anything else. So what an event will need is fetched
+ * while those before it are handled, in steps, since each says where the next lies: the nearer the event, the
+ * further the step. For a message that is done when it is about to arrive, not when it will have been served:
+ * a host has too few of them for that. */
+
+enum { AHEAD_MESSAGE = 3 + SOON_STEPS, AHEAD_TIMER = 1 + SOON_STEPS };
+_Static_assert(AHEAD_MESSAGE <= CALENDAR_SOON, "a place for each step");
+/* Timers are come to so early, that the last step is done in time. */
+#define AHEAD_TIMERS (2 * AHEAD_TIMER)
+
+static void message_soon(const struct engine *e, uint32_t id, unsigned step)
+{
+    const struct transit *t = slab_get_unchecked(&e->transits, id);
+    const struct flow_end *f = step > 0 ? flow_of(e, t->end) : NULL;
+
+    switch (step) {
+    case 0: __builtin_prefetch(t); break;
+    case 1: __builtin_prefetch(f); break;
+    case 2:
+        if (f->user) __builtin_prefetch(flow_of(e, f->user));
+        break;
+    default:
+        world_soon(e->world, f->peer, step - 3,
+                   &(struct prospect){.tag = f->user ? flow_of(e, f->user)->tag : 0, .msg = &t->msg});
+    }
+}
+
+static void timer_soon(const struct engine *e, uint32_t id, unsigned step)
+{
+    const struct timer *t = slab_get_unchecked(&e->timers, id);
+
+    if (step == 0)
+        __builtin_prefetch(t);
+    else
+        world_soon(e->world, t->self, step - 1, &(struct prospect){.token = t->token});
+}
+
+static void messages_ahead(const struct engine *e, const struct cal_item *item)
+{
+    for (unsigned before = 0; before < CALENDAR_SOON && item->soon[before]; before++)
+        message_soon(e, ENTRY_ID(item->soon[before]), AHEAD_MESSAGE - 1 - before);
+}
+
+/* One timer further: of the last ones, one step more for each. */
+static void timers_ahead(struct engine *e)
+{
+    size_t first, end;
+    const struct cal_entry *ready = calendar_ready(&e->calendar, &first, &end);
+
+    if (e->near_refills != e->calendar.refills || e->near_next < first) {
+        e->near_refills = e->calendar.refills;
+        e->near_next = first;
+    }
+    if (e->near_next >= first + AHEAD_TIMERS || e->near_next >= end + AHEAD_TIMER) return;
+    for (unsigned step = 0; step < AHEAD_TIMER && step <= e->near_next - first; step++) {
+        size_t i = e->near_next - step;
+
+        if (i < end && ENTRY_OF(ready[i].payload) == ENTRY_TIMER)
+            timer_soon(e, ENTRY_ID(ready[i].payload), step);
+    }
+    e->near_next++;
+}
+
 static void step(struct engine *e)
 {
     struct cal_item item;
 
     if (!calendar_pop(&e->calendar, &item)) UNREACHABLE();
     e->now = item.at;
-    switch ((enum entry)(item.payload & ((1u << ENTRY_BITS) - 1))) {
-    case ENTRY_MESSAGE: on_message(e, (uint32_t)(item.payload >> ENTRY_BITS)); break;
-    case ENTRY_TIMER: on_timer(e, (uint32_t)(item.payload >> ENTRY_BITS)); break;
-    case ENTRY_FAULT_BEGIN: on_fault(e, (uint32_t)(item.payload >> ENTRY_BITS), true); break;
-    case ENTRY_FAULT_END: on_fault(e, (uint32_t)(item.payload >> ENTRY_BITS), false); break;
+    messages_ahead(e, &item);
+    timers_ahead(e);
+    switch (ENTRY_OF(item.payload)) {
+    case ENTRY_MESSAGE:
+    case ENTRY_SERVED: on_message(e, ENTRY_ID(item.payload)); break;
+    case ENTRY_TIMER: on_timer(e, ENTRY_ID(item.payload)); break;
+    case ENTRY_FAULT_BEGIN: on_fault(e, ENTRY_ID(item.payload), true); break;
+    case ENTRY_FAULT_END: on_fault(e, ENTRY_ID(item.payload), false); break;
     default: UNREACHABLE();
     }
 }

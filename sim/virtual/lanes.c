@@ -4,11 +4,6 @@
 
 #define LANE_MIN 64u
 
-static struct cal_entry *item_of(const struct lane *lane, uint32_t i)
-{
-    return &lane->items[(lane->first + i) & (lane->cap - 1)];
-}
-
 void lanes_deinit(struct lanes *l)
 {
     if (!l) return;
@@ -22,7 +17,7 @@ static bool grow(struct lanes *l, struct lane *lane)
     struct cal_entry *items = cap ? reallocarray(NULL, cap, sizeof *items) : NULL;
 
     if (!items) return false;
-    for (uint32_t i = 0; i < lane->len; i++) items[i] = *item_of(lane, i);
+    for (uint32_t i = 0; i < lane->len; i++) items[i] = *lane_item(lane, i);
     free(lane->items);
     l->bytes += (cap - lane->cap) * sizeof *items;
     lane->items = items;
@@ -44,18 +39,19 @@ bool lanes_push(struct lanes *l, uint32_t number, const struct cal_entry *entry)
 {
     struct lane *lane = &l->lane[number];
 
-    if (lane->len && !cal_entry_before(item_of(lane, lane->len - 1), entry)) return false;
+    if (lane->len && !cal_entry_before(lane_item(lane, lane->len - 1), entry)) return false;
     if (lane->len == lane->cap && !grow(l, lane)) return false;
-    *item_of(lane, lane->len++) = *entry;
+    *lane_item(lane, lane->len++) = *entry;
     if (lane->len == 1) head_add(l, number, entry);
     return true;
 }
 
-void lanes_pop(struct lanes *l)
+const struct lane *lanes_pop(struct lanes *l)
 {
     uint32_t number = l->heads[--l->busy].lane;
     struct lane *lane = &l->lane[number];
 
     lane->first = (lane->first + 1) & (lane->cap - 1);
-    if (--lane->len) head_add(l, number, item_of(lane, 0));
+    if (--lane->len) head_add(l, number, lane_item(lane, 0));
+    return lane;
 }

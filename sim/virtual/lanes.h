@@ -33,6 +33,12 @@ struct lane {
     uint32_t first, len, cap; /* cap is a power of two, or 0 */
 };
 
+/* The event at place `i` from the first. */
+static inline struct cal_entry *lane_item(const struct lane *lane, uint32_t i)
+{
+    return &lane->items[(lane->first + i) & (lane->cap - 1)];
+}
+
 struct lane_head {
     struct cal_entry entry;
     uint32_t lane;
@@ -59,5 +65,5 @@ static inline const struct cal_entry *lanes_first(const struct lanes *l)
     return l->busy ? &l->heads[l->busy - 1].entry : NULL;
 }
 
-/* Takes it out; there must be one. */
-void lanes_pop(struct lanes *l);
+/* Takes it out; there must be one. Returns the lane in which it stood, of which it was the first. */
+const struct lane *lanes_pop(struct lanes *l);

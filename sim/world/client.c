@@ -208,9 +208,19 @@ static size_t client_memory(const struct component *component)
     return sum;
 }
 
+static void client_soon(const struct component *component, unsigned step, const struct prospect *what)
+{
+    const struct client *c = (const struct client *)component;
+    uint32_t id = what->token ? (uint32_t)what->token : what->tag;
+
+    if (step == 0 && slab_index(id) < c->sessions.used)
+        prefetch_object(slab_get_unchecked(&c->sessions, id), sizeof(struct session));
+}
+
 const struct component_ops client_ops = {
     .new = client_new,
     .free = client_free,
     .handle = client_handle,
+    .soon = client_soon,
     .memory = client_memory,
 };

@@ -51,11 +51,31 @@ struct env {
 
 struct component;
 
+#define SOON_STEPS 3u
+
+/* What may be known of an event before it comes. */
+struct prospect {
+    uint32_t tag;          /* of its flow; 0 for a new one */
+    uint64_t token;        /* of a timer, otherwise 0 */
+    const struct msg *msg; /* or NULL */
+};
+
+/* Fetches an object that may be long. */
+static inline void prefetch_object(const void *object, size_t size)
+{
+    for (size_t at = 0; at < size; at += 64) __builtin_prefetch((const char *)object + at);
+}
+
 struct component_ops {
     /* Makes a component; returns 0 or -ENOMEM. The env is copied. */
     int (*new)(const struct env *env, struct component **ret);
     void (*free)(struct component *c);
     void (*handle)(struct component *c, nsec_t now, const struct event *ev, struct outbox *out);
+    /* An event is near. Called some events before it, for each `step` from 0 to at most SOON_STEPS - 1, for
+     * nothing but __builtin_prefetch(): each step may read what the one before it has fetched. What it is
+     * told may turn out wrong (a tag may be stale), and that a step was called says nothing of those before
+     * it; it must not change anything, nor may anything follow from it. May be NULL. */
+    void (*soon)(const struct component *c, unsigned step, const struct prospect *what);
     /* Bytes of memory held now, for the bound per session; may be NULL. */
     size_t (*memory)(const struct component *c);
 };
@@ -82,6 +102,9 @@ extern const struct component_ops client_ops, orchestrator_ops, edge_ops, connec
  * travels (edge to connector), or 0. `tag`: own handle, comes back with each event of the flow. Returns the
  * flow's id; never 0: the number of flows is bounded by the plan's own limits. */
 uint32_t flow_open(struct outbox *out, addr_t to, uint32_t via, uint32_t tag, struct msg m);
+
+/* Something will be sent on this flow, of the component's own, which must be alive: fetches its memory. */
+void flow_soon(const struct outbox *out, uint32_t flow);
 
 /* Sets the tag of a flow that the peer opened. */
 void flow_tag(struct outbox *out, uint32_t flow, uint32_t tag);

@@ -235,9 +235,38 @@ static void orchestrator_handle(struct component *component, nsec_t now, const s
 
 /* Looking ahead: see component_ops.soon. References may be stale, but name slots that were used. */
 
+static void session_soon(const struct orchestrator *o, uint32_t serial, uint32_t seq, unsigned step)
+{
+    const uint32_t *bucket = &o->sessions_by_serial[serial & (o->buckets - 1)];
+    const struct session *s;
+
+    if (step == 0) {
+        __builtin_prefetch(bucket);
+        return;
+    }
+    if (!*bucket) return;
+    s = slab_get_unchecked(&o->sessions, *bucket);
+    if (step == 1) {
+        prefetch_object(s, sizeof *s);
+        return;
+    }
+    if (s->streams_first) __builtin_prefetch(slab_get_unchecked(&o->streams, s->streams_first));
+    if (seq) session_log_soon(&o->logs, &s->log, seq);
+    session_log_soon(&o->logs, &s->log, 0);
+}
+
+static void orchestrator_soon(const struct component *component, unsigned step, const struct prospect *what)
+{
+    const struct orchestrator *o = (const struct orchestrator *)component;
+
+    if (what->msg && what->msg->kind == M_EVENTS_SEND && TAG_KIND(what->tag) == FLOW_NONE)
+        session_soon(o, (uint32_t)what->msg->a, ID_SEQ(what->msg->c), step);
+}
+
 const struct component_ops orchestrator_ops = {
     .new = orchestrator_new,
     .free = orchestrator_free,
     .handle = orchestrator_handle,
+    .soon = orchestrator_soon,
     .memory = orchestrator_memory,
 };

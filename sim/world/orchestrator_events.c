@@ -101,6 +101,17 @@ static void stream_send(struct orchestrator *o, const struct ctx *x, const struc
     }
 }
 
+/* Something will be sent on the session's streams: their ends are fetched meanwhile. */
+static void streams_soon(const struct orchestrator *o, const struct ctx *x, const struct session *s)
+{
+    for (uint32_t ref = s->streams_first; ref;) {
+        const struct event_stream *stream = stream_get(o, ref);
+
+        flow_soon(x->out, stream->flow);
+        ref = stream->next;
+    }
+}
+
 void streams_pump(struct orchestrator *o, const struct ctx *x, struct session *s)
 {
     uint32_t behind_max = o->options->stream_buffer_events;
@@ -337,6 +348,7 @@ static void post_all(struct orchestrator *o, const struct ctx *x, uint32_t flow,
     struct session *s = session_find(o, serial);
     uint32_t status = s ? 0 : 404, seq = 0;
 
+    if (s) streams_soon(o, x, s);
     for (uint32_t i = 0; i < count && !status; i++) status = check_posted(o, s, i ? &more[i - 1] : first);
     if (status) {
         refuse(o, x, flow, status);

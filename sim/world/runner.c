@@ -266,9 +266,62 @@ static size_t runner_memory(const struct component *component)
     return sum + (r->sandboxes ? sandbox_pool_memory(r->sandboxes) : 0);
 }
 
+static void slot_soon(const struct runner *r, uint32_t number)
+{
+    if (number < r->plan->workers) __builtin_prefetch(&r->slots[number]);
+}
+
+static void call_soon(const struct runner *r, uint32_t id, unsigned step)
+{
+    const struct call *c;
+
+    if (slab_index(id) >= r->calls.used) return;
+    c = slab_get_unchecked(&r->calls, id);
+    if (step == 0) {
+        __builtin_prefetch(c);
+    } else if (step == 1) {
+        slot_soon(r, c->slot);
+        if (c->use) sandbox_pool_soon(r->sandboxes, c->use, 0);
+        if (c->flags & CALL_BILLED) recorder_soon(runner_recorder(r), ACCOUNT_SANDBOX, c->sandbox_entry);
+        if (c->state == CALL_POSTING) recorder_soon(runner_recorder(r), ACCOUNT_RESULT, c->entry);
+    }
+}
+
+static void timer_soon(const struct runner *r, uint64_t token, unsigned step)
+{
+    switch ((enum runner_timer)(token >> 32)) {
+    case RUNNER_TIMER_SLOT:
+        if (step == 0) slot_soon(r, (uint32_t)token);
+        break;
+    case RUNNER_TIMER_CALL: call_soon(r, (uint32_t)token, step); break;
+    case RUNNER_TIMER_POOL: {
+        uint32_t user = sandbox_pool_soon(r->sandboxes, 0, step);
+        if (user && TAG_KIND(user) == TAG_CALL) call_soon(r, user, 0);
+        break;
+    }
+    }
+}
+
+static void runner_soon(const struct component *component, unsigned step, const struct prospect *what)
+{
+    const struct runner *r = (const struct runner *)component;
+    uint32_t number = TAG_NUMBER(what->tag);
+
+    if (!r->sandboxes) return;
+    if (what->token)
+        timer_soon(r, what->token, step);
+    else if (TAG_KIND(what->tag) == TAG_CALL)
+        call_soon(r, what->tag, step);
+    else if (step == 0)
+        slot_soon(r, number);
+    else if (step == 1 && number < r->plan->workers) /* a tool use goes behind the last */
+        call_soon(r, r->slots[number].last, 0);
+}
+
 const struct component_ops runner_ops = {
     .new = runner_new,
     .free = runner_free,
     .handle = runner_handle,
+    .soon = runner_soon,
     .memory = runner_memory,
 };

@@ -264,6 +264,13 @@ void world_handle(struct world *w, nsec_t now, const struct event *ev, struct ef
     c->ops->handle(c, now, ev, &out);
 }
 
+void world_soon(const struct world *w, addr_t self, unsigned step, const struct prospect *what)
+{
+    const struct component *c = world_component(w, self);
+
+    if (c && c->ops->soon) c->ops->soon(c, step, what);
+}
+
 /* Room for one effect more, with nothing in it yet. */
 static struct effect *effect_new(struct outbox *out)
 {
@@ -296,6 +303,11 @@ uint32_t flow_open(struct outbox *out, addr_t to, uint32_t via, uint32_t tag, st
     *effect_new(out) =
         (struct effect){.type = EFFECT_OPEN, .self = out->self, .to = to, .flow = flow, .via = via, .msg = m};
     return flow;
+}
+
+void flow_soon(const struct outbox *out, uint32_t flow)
+{
+    __builtin_prefetch(slab_get_unchecked(&out->world->ends, flow));
 }
 
 void flow_tag(struct outbox *out, uint32_t flow, uint32_t tag)

@@ -144,6 +144,10 @@ void world_flow_set_user(struct world *w, uint32_t flow, uint32_t user);
 void world_flow_hold(struct world *w, uint32_t flow);
 /* Frees the end when it is over and settled and this was the last hold; then `true`. */
 bool world_flow_release(struct world *w, uint32_t flow);
+/* An event is near, as far as the driver can see: lets the component fetch memory, see component_ops.soon.
+ * Changes nothing. */
+void world_soon(const struct world *w, addr_t self, unsigned step, const struct prospect *what);
+
 /* Walks all ends in index order, starting with 0; 0 at the end. Ends that are over are included while held.
  */
 uint32_t world_flow_next(const struct world *w, uint32_t flow);
