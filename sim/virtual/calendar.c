@@ -12,7 +12,9 @@
 /* More in `ready` than this, and its time range is cut down. */
 #define READY_MANY 96
 /* A bucket with more is not made ready, but sinks to finer ones. */
-#define READY_FEW 31
+#define READY_FEW 12
+/* With fewer ready, the next buckets are made ready too. */
+#define READY_ENOUGH 16
 #define READY_MIN (2 * READY_MANY)
 #define SEQ_MASK  ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
 
@@ -191,19 +193,34 @@ static nsec_t last_of(nsec_t time, unsigned level)
     return time | (((nsec_t)1 << (level * CALENDAR_DIGIT_BITS)) - 1);
 }
 
-/* Makes all events of a bucket ready, in order. Nothing is ready now. */
+/* Makes all events of a bucket ready, in order. What is ready now is before them, or nothing. */
 static void make_ready(struct calendar *c, struct cal_chunk *chunk)
 {
     bool few = !chunk->next;
+    size_t first = c->ready_end;
 
     for (; chunk; chunk = drop_chunk(c, chunk)) {
         for (size_t i = 0; i < chunk->len; i++) {
             ready_reserve(c);
             c->ready[c->ready_end++] = chunk->items[i];
-            if (few) settle_last(c, 0);
+            if (few) settle_last(c, first);
         }
     }
-    if (!few) heap_sort(c->ready, c->ready_end);
+    if (!few) heap_sort(c->ready + first, c->ready_end - first);
+}
+
+/* The same for the next buckets beside the last one, while there is little in them. */
+static void make_more_ready(struct calendar *c)
+{
+    unsigned level = c->ready_level;
+
+    while (c->ready_end < READY_ENOUGH && c->levels_used && level == (unsigned)__builtin_ctz(c->levels_used)) {
+        const struct cal_chunk *next = c->buckets[level][__builtin_ctzll(c->digits_used[level])];
+
+        if (level > 0 && (next->next || next->len > READY_FEW)) return;
+        make_ready(c, take_bucket(c, &level));
+        c->ready_last = last_of(c->base, level);
+    }
 }
 
 /* Gets the next events ready, if there are any: a bucket that is small or of a single time at once, others by
@@ -220,6 +237,7 @@ static void refill(struct calendar *c)
             c->ready_first = c->ready_end = 0;
             c->refills++;
             make_ready(c, chunk);
+            make_more_ready(c);
             return;
         }
         for (; chunk; chunk = drop_chunk(c, chunk))
