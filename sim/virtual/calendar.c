@@ -333,14 +333,10 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item)
                                   .seq = first->order & SEQ_MASK,
                                   .payload = first->payload,
                                   .prio = (uint32_t)(first->order >> CALENDAR_SEQ_BITS)};
-    if (in_lane) {
-        const struct lane *lane = lanes_pop(&c->lanes);
-
-        for (uint32_t i = 0; i < CALENDAR_SOON && i < lane->len; i++)
-            ret_item->soon[i] = lane_item(lane, i)->payload;
-    } else {
+    if (in_lane)
+        ret_item->lane = lanes_pop(&c->lanes);
+    else
         c->ready_first++;
-    }
     c->now = ret_item->at;
     c->len--;
     return true;

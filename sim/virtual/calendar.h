@@ -23,15 +23,12 @@
 
 /* One event. `seq` is unique within a calendar: its number in the order of entering, or 56 bits of a hash of
  * it when shuffled. */
-#define CALENDAR_SOON 6 /* so many places of a lane are told */
 struct cal_item {
     nsec_t at;
     uint64_t seq;
     uint64_t payload; /* the caller's */
     uint32_t prio;    /* lower first */
-    /* Payloads of those that stand behind it in its lane, the next first, 0 for none: what will come soon,
-     * whatever else comes between. For who wants to have their memory at hand by then. */
-    uint64_t soon[CALENDAR_SOON];
+    const struct lane *lane; /* in which it was, or NULL; valid until the next change */
 };
 
 #define CALENDAR_SEQ_BITS 56
@@ -94,7 +91,7 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item);
 nsec_t calendar_peek_at(struct calendar *c);
 
 /* Those outside the lanes that stand in order already, ret_first … ret_end - 1 of what is returned: what will
- * come soon, as in cal_item.soon. An event keeps its place, but for those entered before it, until `refills`
+ * come soon, whatever else comes between. An event keeps its place, but for those entered before it, until `refills`
  * has changed. */
 static inline const struct cal_entry *calendar_ready(const struct calendar *c, size_t *ret_first,
                                                      size_t *ret_end)

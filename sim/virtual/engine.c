@@ -746,24 +746,37 @@ static void measure_size(struct engine *e)
  * a host has too few of them for that. */
 
 enum { AHEAD_MESSAGE = 3 + SOON_STEPS, AHEAD_TIMER = 1 + SOON_STEPS };
-_Static_assert(AHEAD_MESSAGE <= CALENDAR_SOON, "a place for each step");
 /* Timers are come to so early, that the last step is done in time. */
 #define AHEAD_TIMERS (2 * AHEAD_TIMER)
 
-static void message_soon(const struct engine *e, uint32_t id, unsigned step)
+static const struct transit *near_message(const struct engine *e, const struct lane *lane, uint32_t before)
 {
-    const struct transit *t = slab_get_unchecked(&e->transits, id);
-    const struct flow_end *f = step > 0 ? flow_of(e, t->end) : NULL;
+    return slab_get_unchecked(&e->transits, ENTRY_ID(lane_item(lane, before)->payload));
+}
 
-    switch (step) {
-    case 0: __builtin_prefetch(t); break;
-    case 1: __builtin_prefetch(f); break;
-    case 2:
-        if (f->user) __builtin_prefetch(flow_of(e, f->user));
-        break;
-    default:
-        world_soon(e->world, f->peer, step - 3,
-                   &(struct prospect){.tag = f->user ? flow_of(e, f->user)->tag : 0, .msg = &t->msg});
+static void message_soon(const struct engine *e, const struct transit *t, unsigned step)
+{
+    const struct flow_end *f = flow_of(e, t->end);
+
+    world_soon(e->world, f->peer, step,
+               &(struct prospect){.tag = f->user ? flow_of(e, f->user)->tag : 0, .msg = &t->msg});
+}
+
+/* Those behind a message that has just come over its link: each is one step further. */
+static void messages_ahead(const struct engine *e, const struct lane *lane)
+{
+    const struct flow_end *f;
+
+    switch (lane->len < AHEAD_MESSAGE ? lane->len : AHEAD_MESSAGE) {
+    case 5: __builtin_prefetch(near_message(e, lane, 4)); /* fall through */
+    case 4: __builtin_prefetch(flow_of(e, near_message(e, lane, 3)->end)); /* fall through */
+    case 3:
+        f = flow_of(e, near_message(e, lane, 2)->end);
+        if (f->user) __builtin_prefetch(flow_of(e, f->user)); /* fall through */
+    case 2: message_soon(e, near_message(e, lane, 1), 0); /* fall through */
+    case 1: message_soon(e, near_message(e, lane, 0), 1); /* fall through */
+    case 0: break;
+    default: UNREACHABLE();
     }
 }
 
@@ -775,12 +788,6 @@ static void timer_soon(const struct engine *e, uint32_t id, unsigned step)
         __builtin_prefetch(t);
     else
         world_soon(e->world, t->self, step - 1, &(struct prospect){.token = t->token});
-}
-
-static void messages_ahead(const struct engine *e, const struct cal_item *item)
-{
-    for (unsigned before = 0; before < CALENDAR_SOON && item->soon[before]; before++)
-        message_soon(e, ENTRY_ID(item->soon[before]), AHEAD_MESSAGE - 1 - before);
 }
 
 /* One timer further: of the last ones, one step more for each. */
@@ -809,10 +816,12 @@ static void step(struct engine *e)
 
     if (!calendar_pop(&e->calendar, &item)) UNREACHABLE();
     e->now = item.at;
-    messages_ahead(e, &item);
     timers_ahead(e);
     switch (ENTRY_OF(item.payload)) {
     case ENTRY_MESSAGE:
+        if (item.lane) messages_ahead(e, item.lane);
+        on_message(e, ENTRY_ID(item.payload));
+        break;
     case ENTRY_SERVED: on_message(e, ENTRY_ID(item.payload)); break;
     case ENTRY_TIMER: on_timer(e, ENTRY_ID(item.payload)); break;
     case ENTRY_FAULT_BEGIN: on_fault(e, ENTRY_ID(item.payload), true); break;

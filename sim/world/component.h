@@ -51,7 +51,7 @@ struct env {
 
 struct component;
 
-#define SOON_STEPS 3u
+#define SOON_STEPS 2u
 
 /* What may be known of an event before it comes. */
 struct prospect {

@@ -237,16 +237,12 @@ static void orchestrator_handle(struct component *component, nsec_t now, const s
 
 static void session_soon(const struct orchestrator *o, uint32_t serial, uint32_t seq, unsigned step)
 {
-    const uint32_t *bucket = &o->sessions_by_serial[serial & (o->buckets - 1)];
+    uint32_t ref = o->sessions_by_serial[serial & (o->buckets - 1)];
     const struct session *s;
 
+    if (!ref) return;
+    s = slab_get_unchecked(&o->sessions, ref);
     if (step == 0) {
-        __builtin_prefetch(bucket);
-        return;
-    }
-    if (!*bucket) return;
-    s = slab_get_unchecked(&o->sessions, *bucket);
-    if (step == 1) {
         prefetch_object(s, sizeof *s);
         return;
     }
