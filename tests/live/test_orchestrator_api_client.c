@@ -53,10 +53,15 @@ static void on_request(void *user, struct http_exchange *x)
 
 static const struct http_server_handler server_handler = {.request = on_request};
 
+static void reply_with(size_t i, const char *json)
+{
+    http_reply_bytes(asked[i].x, 200, "application/json", json, strlen(json));
+    asked[i].x = NULL;
+}
+
 static void reply(size_t i)
 {
-    http_reply_bytes(asked[i].x, 200, "application/json", "{\"id\":\"sesn_0000000000000001\"}", 30);
-    asked[i].x = NULL;
+    reply_with(i, "{\"id\":\"sesn_0000000000000001\"}");
 }
 
 static void setup(void)
@@ -97,16 +102,23 @@ static void teardown(void)
     plan_free(plan);
 }
 
-/* A runner asks for a session, and the server has the request. */
-static struct wire *ask(uint32_t runner)
+/* A runner asks, and the server has the request. */
+static struct wire *ask_for(uint32_t runner, struct msg m)
 {
     struct dialer *d = api_client_dialer(client);
-    const struct msg m = {.type = MSG_OPEN, .kind = M_SESSION_GET, .flags = MSG_LAST, .a = 1};
     size_t before = asked_count;
-    struct wire *w = d->open(d, ADDR(ROLE_RUNNER, runner), ADDR(ROLE_ORCHESTRATOR, 0), NULL, &m);
+    struct wire *w;
 
+    m.type = MSG_OPEN;
+    m.flags = MSG_LAST;
+    w = d->open(d, ADDR(ROLE_RUNNER, runner), ADDR(ROLE_ORCHESTRATOR, 0), NULL, &m);
     API_RUN_UNTIL(base, asked_count > before);
     return w;
+}
+
+static struct wire *ask(uint32_t runner)
+{
+    return ask_for(runner, (struct msg){.kind = M_SESSION_GET, .a = 1});
 }
 
 static void over(struct wire *w)
@@ -189,12 +201,42 @@ START_TEST(what_the_server_says_by_itself_is_no_message)
 }
 END_TEST
 
+/* An item that was stopped before its first heartbeat has no last one, and its lease is not extended. Where
+ * the lease is, the answer must say what to name next time. */
+START_TEST(a_lease_that_is_not_extended_needs_no_last_heartbeat)
+{
+    static const char *const answers[] = {
+        "{\"last_heartbeat\":null,\"lease_extended\":false,\"state\":\"stopped\",\"ttl_seconds\":0}",
+        "{\"lease_extended\":false,\"state\":\"stopping\",\"ttl_seconds\":0}",
+        "{\"last_heartbeat\":\"x\",\"lease_extended\":true,\"state\":\"active\",\"ttl_seconds\":9}",
+        "{\"last_heartbeat\":null,\"lease_extended\":true,\"state\":\"active\",\"ttl_seconds\":9}",
+        "{\"last_heartbeat\":null,\"state\":\"active\",\"ttl_seconds\":9}",
+    };
+    enum { UNDERSTOOD = 3 };
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        struct wire *w = ask_for(0, (struct msg){.kind = M_WORK_HEARTBEAT, .a = 1, .b = HEARTBEAT_NONE});
+
+        w->driver = driver;
+        reply_with(i, answers[i]);
+        api_test_run_ms(base, 20);
+        ck_assert_msg(flows(M_HEARTBEAT, FLOW_CUT) == (i < UNDERSTOOD ? i + 1 : UNDERSTOOD), "%s",
+                      answers[i]);
+        ck_assert_msg(recorder_counter(recorder, COUNTER_PROTOCOL_VIOLATIONS) ==
+                          (i < UNDERSTOOD ? 0 : i + 1 - UNDERSTOOD),
+                      "%s", answers[i]);
+        over(w);
+    }
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_connection_serves_again_unless_its_request_was_given_up);
     tcase_add_test(tc, a_component_dies_with_its_connections);
     tcase_add_test(tc, what_the_server_says_by_itself_is_no_message);
+    tcase_add_test(tc, a_lease_that_is_not_extended_needs_no_last_heartbeat);
 }
 
 int main(void)
