@@ -15,9 +15,10 @@ enum { INTERVALS_MAX = 200000, TAIL_MEANS = 8 };
 static int check_times(struct context *c, const struct plan *plan)
 {
     if (plan->duration_ns + plan->drain_ns > RUN_MAX)
-        return fail_at(c, "drain", "duration and drain are more than 48h together");
+        return fail_against(c, "drain", OTHERS("/duration"), "duration and drain are more than 48h together");
     if ((plan->duration_ns + plan->drain_ns) / plan->interval_ns >= INTERVALS_MAX)
-        return fail_at(c, "interval", "more than %d intervals in the run", INTERVALS_MAX);
+        return fail_against(c, "interval", OTHERS("/duration", "/drain"), "more than %d intervals in the run",
+                            INTERVALS_MAX);
     return 0;
 }
 
@@ -28,12 +29,14 @@ static int check_sizes(struct context *c, const struct plan *plan)
 
     for (uint32_t i = 0; i < plan->runner_count; i++) runners += plan->runners[i].instances;
     if (gateways > ORDINALS_MAX)
-        return fail_at(c, "tunnels", "%llu gateways (count x replicas); allowed: at most %u",
-                       (unsigned long long)gateways, ORDINALS_MAX);
+        return fail_against(c, "tunnels", OTHERS("/tunnels/count", "/tunnels/replicas"),
+                            "%llu gateways (count x replicas); allowed: at most %u",
+                            (unsigned long long)gateways, ORDINALS_MAX);
     if (gateways * t->connections > CONNECTIONS_MAX)
-        return fail_at(c, "tunnels",
-                       "%llu connections (count x replicas x connections); allowed: at most %llu",
-                       (unsigned long long)(gateways * t->connections), (unsigned long long)CONNECTIONS_MAX);
+        return fail_against(
+            c, "tunnels", OTHERS("/tunnels/count", "/tunnels/replicas", "/tunnels/connections"),
+            "%llu connections (count x replicas x connections); allowed: at most %llu",
+            (unsigned long long)(gateways * t->connections), (unsigned long long)CONNECTIONS_MAX);
     if (runners > ORDINALS_MAX) return fail_at(c, "runners", "more than %u machines", ORDINALS_MAX);
     return 0;
 }
@@ -61,10 +64,12 @@ static int check_load(struct context *c, const struct plan *plan)
         size_t before = pointer_push(&c->at, load->name, strlen(load->name));
 
         sessions += load_sessions(plan, load);
-        if (load->start_ns >= plan->duration_ns) r = fail_at(c, "start", "not within the run's duration");
+        if (load->start_ns >= plan->duration_ns)
+            r = fail_against(c, "start", OTHERS("/duration"), "not within the run's duration");
         if (r == 0 && sessions > SESSIONS_MAX)
-            r = fail(c, "%llu sessions or more in all; allowed: at most %llu", (unsigned long long)sessions,
-                     (unsigned long long)SESSIONS_MAX);
+            r = fail_against(c, NULL, OTHERS("rate", "ramp", "sessions", "/duration"),
+                             "%llu sessions or more in all; allowed: at most %llu",
+                             (unsigned long long)sessions, (unsigned long long)SESSIONS_MAX);
         pointer_pop(&c->at, before);
     }
     pointer_pop(&c->at, outer);

@@ -27,6 +27,11 @@ int fail(struct context *c, const char *format, ...) __attribute__((format(print
 /* The value of `key` within it is wrong. */
 int fail_at(struct context *c, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The value of `key` within it (NULL: itself) does not go with others: keys within it, or pointers of the
+ * document, NULL ends them. Where a --set gave one of those, and none gave the value, the --set is named. */
+int fail_against(struct context *c, const char *key, const char *const *others, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+#define OTHERS(...) ((const char *const[]){__VA_ARGS__, NULL})
 /* An element of the array `key` within it is wrong. */
 int fail_element(struct context *c, const char *key, size_t index, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

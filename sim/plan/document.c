@@ -98,8 +98,7 @@ static void write_error(const struct document *doc, struct place place, const ch
     snprintf(ret_error->text, sizeof(ret_error->text), "%s", str_text(&s));
 }
 
-static void write_set_error(const char *set, const char *pointer, const char *what,
-                            struct plan_error *ret_error)
+int document_set_error(const char *set, const char *pointer, const char *what, struct plan_error *ret_error)
 {
     CLEANUP(str_deinit) struct str s = STR_INIT(PLAN_ERROR_BYTES * 4);
 
@@ -110,6 +109,7 @@ static void write_set_error(const char *set, const char *pointer, const char *wh
     str_puts(&s, ": ");
     put_plain(&s, what, PLAN_ERROR_BYTES);
     snprintf(ret_error->text, sizeof(ret_error->text), "%s", str_text(&s));
+    return PLAN_E_INVALID;
 }
 
 static bool below(const char *inner, const char *outer, size_t outer_length)
@@ -138,10 +138,8 @@ static int error_at_source(const struct document *doc, const char *pointer, bool
     struct place place = position_find(doc->text, doc->length, pointer, key, &exact);
     const char *set = find_set(doc, pointer, exact);
 
-    if (set)
-        write_set_error(set, pointer, what, ret_error);
-    else
-        write_error(doc, place, pointer, what, ret_error);
+    if (set) return document_set_error(set, pointer, what, ret_error);
+    write_error(doc, place, pointer, what, ret_error);
     return PLAN_E_INVALID;
 }
 
@@ -175,21 +173,35 @@ static json_t *deployment_patch(const struct document *doc, const char *deployme
     return json_object_get(json_object_get(deployments, deployment), "set");
 }
 
-int document_error(const struct document *doc, const char *pointer, bool key, const char *what,
-                   struct plan_error *ret_error)
+/* Where the value at `pointer` of the merged document was written: there, or in the deployment's patch, whose
+ * pointer is put together in `room`. */
+static const char *source_of(const struct document *doc, const char *pointer, struct pointer *room)
 {
-    struct pointer source = {.length = 0};
     json_t *patch = doc->deployment ? deployment_patch(doc, doc->deployment) : NULL;
     size_t length = strlen(pointer);
 
-    if (!patch || !*pointer || !exists(patch, pointer))
-        return error_at_source(doc, pointer, key, what, ret_error);
-    pointer_push(&source, "deployments", strlen("deployments"));
-    pointer_push(&source, doc->deployment, strlen(doc->deployment));
-    pointer_push(&source, "set", 3);
-    if (source.length + length < sizeof(source.text))
-        memcpy(source.text + source.length, pointer, length + 1);
-    return error_at_source(doc, source.text, key, what, ret_error);
+    if (!patch || !*pointer || !exists(patch, pointer)) return pointer;
+    room->length = 0;
+    pointer_push(room, "deployments", strlen("deployments"));
+    pointer_push(room, doc->deployment, strlen(doc->deployment));
+    pointer_push(room, "set", 3);
+    if (room->length + length < sizeof(room->text)) memcpy(room->text + room->length, pointer, length + 1);
+    return room->text;
+}
+
+int document_error(const struct document *doc, const char *pointer, bool key, const char *what,
+                   struct plan_error *ret_error)
+{
+    struct pointer room;
+
+    return error_at_source(doc, source_of(doc, pointer, &room), key, what, ret_error);
+}
+
+const char *document_set_of(const struct document *doc, const char *pointer)
+{
+    struct pointer room;
+
+    return find_set(doc, source_of(doc, pointer, &room), true);
 }
 
 /* --set -----------------------------------------------------------------------------------------------------
@@ -200,8 +212,7 @@ static int set_error(const char *set, const char *what, struct plan_error *ret_e
     CLEANUP(free_p) char *pointer = strndup(set, strcspn(set, "="));
 
     if (!pointer) return -ENOMEM;
-    write_set_error(set, pointer, what, ret_error);
-    return PLAN_E_INVALID;
+    return document_set_error(set, pointer, what, ret_error);
 }
 
 static json_t *set_value(const char *text)

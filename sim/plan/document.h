@@ -40,6 +40,12 @@ json_t *document_merge(struct document *doc, const char *deployment);
 int document_error(const struct document *doc, const char *pointer, bool key, const char *what,
                    struct plan_error *ret_error);
 
+/* The last --set that gave the value at `pointer` of the merged document, or what is around it; NULL when
+ * none did. Borrowed from the options. */
+const char *document_set_of(const struct document *doc, const char *pointer);
+/* Writes an error about the value at `pointer`, as one of that --set. Returns PLAN_E_INVALID. */
+int document_set_error(const char *set, const char *pointer, const char *what, struct plan_error *ret_error);
+
 /* Reads a whole file of at most `limit` bytes; a NUL is added. -EFBIG when it is larger, or another -errno.
  */
 int file_read(const char *path, size_t limit, char **ret_text, size_t *ret_length);

@@ -243,16 +243,18 @@ static void put_restart(struct faults *faults, const struct plan *plan, const st
 
 static int fault_check(struct context *c, const struct plan *plan, const struct plan_fault *fault)
 {
-    nsec_t stop = fault->kind == FAULT_RESTART ? restart_stop_ns(plan) : 0;
+    bool restart = fault->kind == FAULT_RESTART;
+    nsec_t stop = restart ? restart_stop_ns(plan) : 0;
     char end[48];
 
     units_format(UNIT_DURATION, plan->duration_ns, end, sizeof(end));
     if (fault->at_ns >= plan->duration_ns)
-        return fail_at(c, "at", "not within the run; allowed: 0s to below %s", end);
+        return fail_against(c, "at", OTHERS("/duration"), "not within the run; allowed: 0s to below %s", end);
     units_format(UNIT_DURATION, plan->duration_ns + plan->drain_ns, end, sizeof(end));
     if (fault->at_ns + stop + fault->for_ns > plan->duration_ns + plan->drain_ns)
-        return fail_at(c, "for", "not over within the run; at +%s for is at most %s",
-                       fault->kind == FAULT_RESTART ? " /tunnels/grace + 100ms +" : "", end);
+        return fail_against(c, "for", OTHERS("at", "/duration", "/drain", restart ? "/tunnels/grace" : NULL),
+                            "not over within the run; at +%s for is at most %s",
+                            restart ? " /tunnels/grace + 100ms +" : "", end);
     return 0;
 }
 

@@ -169,13 +169,14 @@ int orchestrator_finish(struct context *c, json_t *in, void *element)
 {
     const struct plan_orchestrator *o = element;
 
-    if (o->lease_ttl_ns > o->lease_ttl_max_ns) return fail_at(c, "lease_ttl", "longer than lease_ttl_max");
+    if (o->lease_ttl_ns > o->lease_ttl_max_ns)
+        return fail_against(c, "lease_ttl", OTHERS("lease_ttl_max"), "longer than lease_ttl_max");
     if (o->preview_chars > o->spill_threshold_chars)
-        return fail_at(c, "preview",
-                       "longer than spill_threshold: a preview is the start of a spilled output");
+        return fail_against(c, "preview", OTHERS("spill_threshold"),
+                            "longer than spill_threshold: a preview is the start of a spilled output");
     if (o->read_piece_chars > o->spill_threshold_chars)
-        return fail_at(c, "read_piece",
-                       "longer than spill_threshold: what is read back would be spilled again");
+        return fail_against(c, "read_piece", OTHERS("spill_threshold"),
+                            "longer than spill_threshold: what is read back would be spilled again");
     return 0;
 }
 
@@ -183,7 +184,7 @@ int retry_finish(struct context *c, json_t *in, void *element)
 {
     const struct plan_retry *retry = element;
 
-    return retry->base_ns > retry->cap_ns ? fail_at(c, "base", "longer than cap") : 0;
+    return retry->base_ns > retry->cap_ns ? fail_against(c, "base", OTHERS("cap"), "longer than cap") : 0;
 }
 
 json_t *runner_prepare(json_t *in)
@@ -213,9 +214,9 @@ int runner_finish(struct context *c, json_t *in, void *element)
     if (runner->warm_max > 0 && !has(in, "warm_start"))
         return fail(c, "\"warm_start\" is missing: it is required with warm sandboxes, nothing is guessed");
     if (runner->parallel_per_tenant > 0 && runner->parallel_per_tenant < runner->instances)
-        return fail_at(c, "parallel_per_tenant",
-                       "less than one sandbox for each of %u instances; allowed: 0, or at least as many",
-                       runner->instances);
+        return fail_against(c, "parallel_per_tenant", OTHERS("instances"),
+                            "less than one sandbox for each of %u instances; allowed: 0, or at least as many",
+                            runner->instances);
     return 0;
 }
 

@@ -25,8 +25,8 @@
 #define PLAN_E_INVALID 1
 
 /* One line without a newline: "file:line:col: /json/pointer: what is wrong, what is allowed", or for a value
- * that a
- * --set gave: "--set /pointer=value: /json/pointer: …". The whole document's pointer is printed as "/". */
+ * that a --set gave, or that does not go with what a --set gave: "--set /pointer=value: /json/pointer: …".
+ * The whole document's pointer is printed as "/". */
 struct plan_error {
     char text[PLAN_ERROR_BYTES];
 };

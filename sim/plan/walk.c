@@ -43,6 +43,36 @@ int fail_at(struct context *c, const char *key, const char *format, ...)
     return r;
 }
 
+static const char *set_of(const struct context *c, const char *other)
+{
+    struct pointer within = c->at;
+
+    if (*other == '/') return document_set_of(&c->document, other);
+    pointer_push(&within, other, strlen(other));
+    return document_set_of(&c->document, within.text);
+}
+
+int fail_against(struct context *c, const char *key, const char *const *others, const char *format, ...)
+{
+    size_t before = c->at.length;
+    const char *set = NULL;
+    char what[PLAN_ERROR_BYTES];
+    va_list args;
+    int r;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    for (; *others && !set; others++) set = set_of(c, *others);
+    if (key) pointer_push(&c->at, key, strlen(key));
+    if (set && !document_set_of(&c->document, c->at.text))
+        r = document_set_error(set, c->at.text, what, c->error);
+    else
+        r = document_error(&c->document, c->at.text, false, what, c->error);
+    pointer_pop(&c->at, before);
+    return r;
+}
+
 int fail_element(struct context *c, const char *key, size_t index, const char *format, ...)
 {
     size_t before = pointer_push(&c->at, key, strlen(key));

@@ -538,6 +538,62 @@ START_TEST(test_bad_set)
 }
 END_TEST
 
+/* In the small scenario, `find` is replaced, and then one value is set that does not go with another; the
+ * deployment is "y". What is set but has no part in it is not named. */
+static const struct {
+    const char *find, *replace, *set, *error;
+} set_against[] = {
+    {"\"10s\",", "\"10s\", \"drain\": \"20s\",", "/duration=48h",
+     "--set /duration=48h: /drain: duration and drain are more than 48h together"},
+    {"\"10s\",", "\"48h\", \"drain\": \"20s\",", "/interval=1min",
+     "s.json:4:30: /drain: duration and drain are more than 48h together"},
+    {"\"10s\",", "\"10s\", \"interval\": \"10ms\",", "/duration=40h",
+     "--set /duration=40h: /interval: more than 200000 intervals in the run"},
+    {"\"10s\",", "\"10s\", \"tunnels\": {\"count\": 1000000},", "/tunnels/replicas=64",
+     "--set /tunnels/replicas=64: /tunnels: 64000000 gateways (count x replicas); allowed: at most "
+     "16777215"},
+    {"\"10s\",", "\"10s\", \"tunnels\": {\"count\": 1000000, \"replicas\": 64},", "/tunnels/grace=1s",
+     "s.json:4:32: /tunnels: 64000000 gateways (count x replicas); allowed: at most 16777215"},
+    {"\"10s\",", "\"10s\", \"tunnels\": {\"count\": 1000000},", "/tunnels/connections=64",
+     "--set /tunnels/connections=64: /tunnels: 64000000 connections (count x replicas x connections); "
+     "allowed: at most 16000000"},
+    {"\"2/s\"", "\"2/s\", \"start\": \"5s\"", "/duration=5s",
+     "--set /duration=5s: /load/main/start: not within the run's duration"},
+    {"\"10s\"", "\"10min\"", "/load/main/rate=100000/s",
+     "--set /load/main/rate=100000/s: /load/main: 60000000 sessions or more in all; allowed: at most "
+     "10000000"},
+    {"\"10s\"", "\"10s\"", "/duration=1s",
+     "--set /duration=1s: /faults/0/at: not within the run; allowed: 0s to below 1s"},
+    {"\"for\": \"1s\"", "\"for\": \"15s\"", "/drain=5s",
+     "--set /drain=5s: /faults/0/for: not over within the run; at + for is at most 15s"},
+    {"\"for\": \"1s\"", "\"for\": \"25s\"", "/tunnels/grace=1s",
+     "s.json:12:49: /faults/0/for: not over within the run; at + for is at most 20s"},
+    {"\"kill\", \"at\": \"1s\", \"for\": \"1s\"", "\"restart\", \"at\": \"1s\", \"for\": \"1s\"",
+     "/tunnels/grace=1min",
+     "--set /tunnels/grace=1min: /faults/0/for: not over within the run; at + /tunnels/grace + 100ms + for "
+     "is at most 20s"},
+    {"\"10s\"", "\"10s\", \"orchestrator\": {\"preview\": 1000}", "/orchestrator/spill_threshold=500",
+     "--set /orchestrator/spill_threshold=500: /orchestrator/preview: longer than spill_threshold: a preview "
+     "is "
+     "the start of a spilled output"},
+};
+
+START_TEST(test_set_against)
+{
+    CLEANUP(cleanup_free_p)
+    char *text = replaced(small_scenario, set_against[_i].find, set_against[_i].replace);
+    struct plan_load_options options = text_options(text);
+    struct plan_error error = {""};
+    struct plan *plan = NULL;
+
+    options.sets = &set_against[_i].set;
+    options.set_count = 1;
+    options.deployment = "y";
+    ck_assert_int_eq(plan_load(&options, &plan, &error), PLAN_E_INVALID);
+    ck_assert_str_eq(error.text, set_against[_i].error);
+}
+END_TEST
+
 START_TEST(test_deep_set)
 {
     CLEANUP(cleanup_free_p) char *set = calloc(1, 2000);
@@ -640,7 +696,9 @@ START_TEST(test_too_many_sessions)
 
     options.sets = sets;
     options.set_count = 2;
-    expect(&options, "s.json:5:19: /load/main: 360000000 sessions or more in all; allowed: at most 10000000");
+    expect(&options,
+           "--set /load/main/rate=100000/s: /load/main: 360000000 sessions or more in all; allowed: "
+           "at most 10000000");
 }
 END_TEST
 
@@ -709,6 +767,7 @@ int main(void)
 
     tcase_add_loop_test(tc, test_bad_input, 0, sizeof(bad) / sizeof(bad[0]));
     tcase_add_loop_test(tc, test_bad_set, 0, sizeof(bad_sets) / sizeof(bad_sets[0]));
+    tcase_add_loop_test(tc, test_set_against, 0, sizeof(set_against) / sizeof(set_against[0]));
     tcase_add_test(tc, test_deep_set);
     tcase_add_test(tc, test_unreadable);
     tcase_add_test(tc, test_not_an_object);
