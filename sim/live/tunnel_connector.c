@@ -314,8 +314,10 @@ int tunnel_connector_new(struct driver *d, const struct tunnel_connector_options
                          struct tunnel_connector **ret_connector, char ret_why[TLS_WHY_MAX])
 {
     const struct plan_link *link = &driver_plan(d)->links[LINK_CONNECTOR_EDGE];
-    /* The dial is over when TLS is up: one limit for both. */
-    struct tls_options tls = {.ca_pem = o->edge_ca_pem, .handshake_timeout_ns = link->dial_timeout_ns};
+    /* Go's library, and so the real connector, resumes only if told to; the dial is over when TLS is up: one
+     * limit for both. */
+    struct tls_options tls = {
+        .ca_pem = o->edge_ca_pem, .no_resumption = true, .handshake_timeout_ns = link->dial_timeout_ns};
     struct tunnel_connector *t = calloc(1, sizeof *t);
     int r;
 

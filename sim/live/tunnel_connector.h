@@ -1,9 +1,9 @@
 /*
  * The wire of ROLE_CONNECTOR: the tunnel's inside end, for all connectors of a process.
  *
- * Towards the edge it dials TLS and serves HTTP/2 on it (h2_tunnel.h): the control stream carries the
- * registration, the others are tunnel streams. Towards its proxy it dials plain TCP, asks for a WebSocket
- * with the stream's Host, and from then on passes the bytes through as they are.
+ * Towards the edge it dials TLS, each time with a full handshake, and serves HTTP/2 on it (h2_tunnel.h): the
+ * control stream carries the registration, the others are tunnel streams. Towards its proxy it dials plain
+ * TCP, asks for a WebSocket with the stream's Host, and from then on passes the bytes through as they are.
  *
  * It is the dialer of CONNECTOR → EDGE and CONNECTOR → PROXY, and registers itself as both.
  */

@@ -609,6 +609,47 @@ START_TEST(a_dial_ends_with_its_handshake)
 }
 END_TEST
 
+/* An edge that has a session ticket for whoever comes, and then says nothing that could be understood. */
+struct ticket_edge {
+    struct tls_context *tls;
+    struct probe probe;
+    int accepted;
+};
+
+static void serve_tickets(void *user, struct stream *s, const char *peer)
+{
+    struct ticket_edge *e = user;
+
+    if (e->accepted++) probe_deinit(&e->probe, true);
+    ck_assert_int_eq(tls_wrap_server(chain.base, s, e->tls, &s), 0);
+    probe_init(&e->probe, s);
+}
+
+/* What is counted as a handshake is a full one, also when a connection is dialed again. */
+START_TEST(a_connector_resumes_no_session)
+{
+    struct tls_options o = {.server = true};
+    struct ticket_edge edge = {0};
+    struct tcp_listener *listener;
+
+    start(TUNNELS(""));
+    o.cert_pem = chain.edge_cert->cert_pem;
+    o.key_pem = chain.edge_cert->key_pem;
+    ck_assert_int_eq(tls_context_new(&o, &edge.tls, NULL), 0);
+    ck_assert_int_eq(tcp_listener_new(chain.base, "127.0.0.1:0", NULL, serve_tickets, &edge, &listener), 0);
+    snprintf(chain.carriers.to, sizeof chain.carriers.to, "127.0.0.1:%d", tcp_listener_port(listener));
+    for (int i = 1; i <= 3; i++) {
+        RUN_UNTIL(chain.base, edge.accepted == i && edge.probe.ready);
+        ck_assert(!tls_resumed(edge.probe.s));
+        probe_write(&edge.probe, "this is no preface of HTTP/2", 28); /* behind the ticket */
+    }
+    tcp_listener_free(listener);
+    probe_deinit(&edge.probe, true);
+    tls_context_free(edge.tls);
+    chain_deinit(&chain);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("tunnel_wire");
@@ -623,6 +664,7 @@ int main(void)
     tcase_add_test(t, events_come_at_once);
     tcase_add_loop_test(t, chaos_leaves_nothing_behind, 0, 3);
     tcase_add_test(t, a_dial_ends_with_its_handshake);
+    tcase_add_test(t, a_connector_resumes_no_session);
     tcase_add_test(t, streams_end_in_order);
     tcase_add_test(t, an_unknown_tunnel_is_404);
     tcase_add_test(t, an_unknown_server_is_404_inside);
