@@ -2,11 +2,7 @@
 #include "mock-orchestrator/api_server.h"
 #include "mock-orchestrator/api_wire.h"
 #include "mock-orchestrator/json_text.h"
-#include "sim/live/tcp.h"
-#include "sim/plan/parse.h"
-#include "sim/record/recorder.h"
-#include "sim/world/limits.h"
-#include "tests/live/api_test.h"
+#include "tests/live/api_stage.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,20 +27,13 @@ static const char scenario[] =
     "\"runners\":{\"p\":{\"cold_start\":\"3ms\"},\"q\":{\"cold_start\":\"3ms\"},\"r\":{\"cold_start\":"
     "\"3ms\"}}}";
 
-static struct event_base *base;
-static struct plan *plan;
-static struct recorder *recorder;
-static struct driver *driver;
+static struct api_stage stage;
 static struct api_server *server;
 static char *answer; /* the last one, whole */
 
 static void setup(void)
 {
     static const struct api_environment environments[] = {{"env_x", "W"}, {"env y", "V"}};
-    struct plan_error error = {{0}};
-    struct plan_load_options plan_options = {.path = "test", .text = scenario, .seed = 7};
-    struct recorder_options recorder_options;
-    struct driver_options options;
     struct api_server_options server_options = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
                                                 .listen = "127.0.0.1:0",
                                                 .api_key = "K",
@@ -59,27 +48,16 @@ static void setup(void)
                                                 .hash_commands = true};
 
     answer = malloc(ANSWER_MAX);
-    ck_assert_int_eq(tcp_base_new(&base), 0);
-    ck_assert_msg(plan_load(&plan_options, &plan, &error) == 0, "%s", error.text);
-    recorder_options = recorder_options_of(plan);
-    recorder_options.zeroed = false;
-    ck_assert_int_eq(recorder_new(&recorder_options, &recorder), 0);
-    options = (struct driver_options){.base = base, .plan = plan, .flows_max = 1 << 16};
-    ck_assert_int_eq(driver_new(&options, &driver), 0);
-    ck_assert_int_eq(driver_add(driver, ADDR(ROLE_ORCHESTRATOR, 0), recorder, 0), 0);
-    ck_assert_int_eq(api_server_new(driver, &server_options, &server), 0);
+    api_stage_init(&stage, scenario);
+    api_stage_add(&stage, ADDR(ROLE_ORCHESTRATOR, 0));
+    ck_assert_int_eq(api_server_new(stage.driver, &server_options, &server), 0);
 }
 
 static void teardown(void)
 {
-    driver_tell_all(driver, EVENT_END);
-    driver_settle(driver);
-    driver_free(driver);
+    api_stage_stop(&stage);
     api_server_free(server);
-    recorder_free(recorder);
-    plan_free(plan);
-    event_base_dispatch(base);
-    event_base_free(base);
+    api_stage_deinit(&stage);
     free(answer);
 }
 
@@ -99,7 +77,7 @@ static int dial(void)
 
 static void turn(void)
 {
-    event_base_loop(base, EVLOOP_NONBLOCK);
+    event_base_loop(stage.base, EVLOOP_NONBLOCK);
     usleep(100);
 }
 
@@ -291,7 +269,7 @@ START_TEST(refused)
                       answer);
         ck_assert_str_eq(member("type"), "error");
     }
-    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_AUTH_REFUSED), 4);
+    ck_assert_uint_ge(recorder_counter(stage.recorder, COUNTER_AUTH_REFUSED), 4);
 }
 END_TEST
 
@@ -393,7 +371,7 @@ START_TEST(slow_requests)
     ck_assert_int_eq(atoi(answer + 9), 200);
     close(fd);
     close(stuck); /* gone in mid-body */
-    api_test_run_ms(base, 20);
+    api_test_run_ms(stage.base, 20);
     ck_assert(ask("K", "GET", "/v1/agents", NULL) == 200);
 }
 END_TEST
@@ -454,7 +432,7 @@ START_TEST(slowloris)
     }
     while (api_test_now() < start + 700 * NSEC_PER_MS) {
         for (int i = 0; i < DRIPPING; i++) say(fds[i], "xxxx");
-        api_test_run_ms(base, 20);
+        api_test_run_ms(stage.base, 20);
     }
     /* The sanitizer's heap tells nothing: 0. */
     if (before) ck_assert_uint_lt(mallinfo2().uordblks - before, DRIPPING * 32 * 1024);
@@ -583,7 +561,7 @@ START_TEST(pages_of_history)
         ck_assert_int_eq(ask("K", "POST", format("/v1/sessions/%s/events", id),
                              "{\"events\":[{\"type\":\"user.message\",\"content\":\"hello\"}]}"),
                          200);
-        api_test_run_ms(base, 10);
+        api_test_run_ms(stage.base, 10);
     }
     for (int descending = 0; descending < 2; descending++) {
         page[0] = '\0';
@@ -842,21 +820,21 @@ START_TEST(laggards)
     snprintf(body, sizeof body, "{\"events\":[{\"type\":\"user.message\",\"content\":\"%050000d\"}]}", 7);
     for (int i = 0; i < 20; i++) {
         ck_assert_int_eq(ask("K", "POST", format("/v1/sessions/%s/events", id), body), 200);
-        api_test_run_ms(base, 5);
+        api_test_run_ms(stage.base, 5);
     }
     /* Small events on top, until it is too far behind. */
-    for (int i = 0; i < 40 && recorder_counter(recorder, COUNTER_LAGGARDS_DROPPED) == 0; i++) {
+    for (int i = 0; i < 40 && recorder_counter(stage.recorder, COUNTER_LAGGARDS_DROPPED) == 0; i++) {
         ask("K", "POST", format("/v1/sessions/%s/events", id),
             "{\"events\":[{\"type\":\"user.message\",\"content\":\"x\"}]}");
-        api_test_run_ms(base, 5);
+        api_test_run_ms(stage.base, 5);
     }
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_LAGGARDS_DROPPED), 1);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_LAGGARDS_DROPPED), 1);
     while (hear(fd, "{")) continue; /* it is cut after what was under way */
     close(fd);
     fd = dial();
     say(fd, request);
     close(fd);
-    api_test_run_ms(base, 30);
+    api_test_run_ms(stage.base, 30);
 }
 END_TEST
 
@@ -874,12 +852,12 @@ START_TEST(drain)
     ck_assert(hear(fd, "text/event-stream"));
     request = "GET /v1/environments/env_x/work/poll?block_ms=999 HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n";
     say(poll, request);
-    api_test_run_ms(base, 20);
+    api_test_run_ms(stage.base, 20);
     before = api_test_now();
     api_server_drain(server);
     ck_assert(hear(fd, "0\r\n\r\n")); /* in order */
     ck_assert(hear(poll, "503"));
-    API_RUN_UNTIL(base, api_server_idle(server));
+    API_RUN_UNTIL(stage.base, api_server_idle(server));
     ck_assert_uint_lt(api_test_now() - before, NSEC_PER_S);
     close(fd);
     close(poll);

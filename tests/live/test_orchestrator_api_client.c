@@ -1,15 +1,10 @@
 /* The client's connections, request by request: which serve again, what becomes of them when a request is
  * given up or its component dies, and how an answer is counted that no component gave. */
-#include "mock-orchestrator/api_client.h"
 #include "sim/live/http_server.h"
 #include "sim/live/tcp.h"
-#include "sim/plan/parse.h"
-#include "sim/record/recorder.h"
-#include "sim/world/limits.h"
-#include "tests/live/api_test.h"
+#include "tests/live/api_stage.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char scenario[] =
@@ -19,12 +14,8 @@ static const char scenario[] =
 
 enum { ASKED_MAX = 8 };
 
-static struct event_base *base;
-static struct plan *plan;
-static struct recorder *recorder;
-static struct driver *driver;
+static struct api_stage stage;
 static struct http_server *server;
-static struct api_client *client;
 
 /* Requests, in the order of their arrival; the server holds them until the test answers. */
 static struct {
@@ -66,53 +57,36 @@ static void reply(size_t i)
 
 static void setup(void)
 {
-    struct plan_error error = {{0}};
-    struct plan_load_options plan_options = {.path = "test", .text = scenario, .seed = 7};
-    struct recorder_options recorder_options;
-    struct driver_options options;
     struct http_server_options server_options = {.listen = "127.0.0.1:0", .half_close = true};
     struct api_client_options client_options = {.api_key = "key"};
-    char address[TCP_ADDRESS_MAX];
 
     asked_count = gone_count = 0;
-    ck_assert_int_eq(tcp_base_new(&base), 0);
-    ck_assert_msg(plan_load(&plan_options, &plan, &error) == 0, "%s", error.text);
-    recorder_options = recorder_options_of(plan);
-    recorder_options.zeroed = false;
-    ck_assert_int_eq(recorder_new(&recorder_options, &recorder), 0);
-    ck_assert_int_eq(http_server_new(base, &server_options, &server_handler, NULL, &server), 0);
-    options = (struct driver_options){.base = base, .plan = plan, .flows_max = 1 << 10};
-    ck_assert_int_eq(driver_new(&options, &driver), 0);
-    snprintf(address, sizeof address, "127.0.0.1:%d", http_server_port(server));
-    client_options.address = address;
-    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
+    api_stage_init(&stage, scenario);
+    ck_assert_int_eq(http_server_new(stage.base, &server_options, &server_handler, NULL, &server), 0);
+    api_stage_connect(&stage, http_server_port(server), &client_options);
     for (uint32_t i = 0; i < 2; i++)
-        ck_assert_int_eq(driver_attach(driver, ADDR(ROLE_RUNNER, i), recorder, 0), 0);
+        ck_assert_int_eq(driver_attach(stage.driver, ADDR(ROLE_RUNNER, i), stage.recorder, 0), 0);
 }
 
 static void teardown(void)
 {
-    driver_free(driver);
-    api_client_free(client);
-    api_test_run_ms(base, 20); /* the server sees that its clients are gone */
+    api_stage_stop(&stage);
+    api_test_run_ms(stage.base, 20); /* the server sees that its clients are gone */
     http_server_free(server);
-    event_base_dispatch(base);
-    event_base_free(base);
-    recorder_free(recorder);
-    plan_free(plan);
+    api_stage_deinit(&stage);
 }
 
 /* A runner asks, and the server has the request. */
 static struct wire *ask_for(uint32_t runner, struct msg m)
 {
-    struct dialer *d = api_client_dialer(client);
+    struct dialer *d = api_client_dialer(stage.client);
     size_t before = asked_count;
     struct wire *w;
 
     m.type = MSG_OPEN;
     m.flags = MSG_LAST;
     w = d->open(d, ADDR(ROLE_RUNNER, runner), ADDR(ROLE_ORCHESTRATOR, 0), NULL, &m);
-    API_RUN_UNTIL(base, asked_count > before);
+    API_RUN_UNTIL(stage.base, asked_count > before);
     return w;
 }
 
@@ -136,13 +110,13 @@ START_TEST(a_connection_serves_again_unless_its_request_was_given_up)
     struct wire *w = ask(0);
 
     reply(0);
-    api_test_run_ms(base, 20);
+    api_test_run_ms(stage.base, 20);
     over(w);
     w = ask(0);
     ck_assert(same_connection(0, 1));
     over(w); /* before the answer */
     reply(1);
-    api_test_run_ms(base, 20);
+    api_test_run_ms(stage.base, 20);
     w = ask(0);
     ck_assert(!same_connection(1, 2));
     over(w);
@@ -154,17 +128,17 @@ START_TEST(a_component_dies_with_its_connections)
     struct wire *w = ask(0), *another = ask(1);
 
     reply(0);
-    api_test_run_ms(base, 20);
+    api_test_run_ms(stage.base, 20);
     over(w);
     ck_assert_uint_eq(http_server_connections(server), 2);
     over(ask(0)); /* is seen through */
     w = ask(0);
     reply(3); /* idle from now on */
-    api_test_run_ms(base, 20);
+    api_test_run_ms(stage.base, 20);
     over(w);
     ck_assert_uint_eq(http_server_connections(server), 3);
-    api_client_cut(client, ADDR(ROLE_RUNNER, 0));
-    API_RUN_UNTIL(base, http_server_connections(server) == 1);
+    api_client_cut(stage.client, ADDR(ROLE_RUNNER, 0));
+    API_RUN_UNTIL(stage.base, http_server_connections(server) == 1);
     ck_assert_uint_eq(gone_count, 1);
     ck_assert_ptr_null(asked[2].x);
     ck_assert_ptr_nonnull(asked[1].x); /* the other runner's */
@@ -177,7 +151,7 @@ END_TEST
 
 static uint64_t flows(enum msg_kind kind, enum flow_fate fate)
 {
-    return flowcount_get(recorder_flows(recorder), kind, fate);
+    return flowcount_get(recorder_flows(stage.recorder), kind, fate);
 }
 
 /* The driver binds the wire; here it is enough that it knows its driver and what it was opened with. */
@@ -185,17 +159,17 @@ START_TEST(what_the_server_says_by_itself_is_no_message)
 {
     struct wire *w = ask(0);
 
-    w->driver = driver;
+    w->driver = stage.driver;
     http_reply_error(asked[0].x, 413, "the request body is too large");
     asked[0].x = NULL;
-    API_RUN_UNTIL(base, flows(M_SESSION_GET, FLOW_RETURNED) == 1);
+    API_RUN_UNTIL(stage.base, flows(M_SESSION_GET, FLOW_RETURNED) == 1);
     ck_assert_uint_eq(flows(M_ERROR, FLOW_DECODED) + flows(M_ERROR, FLOW_CUT), 0);
     over(w);
     w = ask(0);
-    w->driver = driver;
+    w->driver = stage.driver;
     http_reply_bytes(asked[1].x, 503, "application/json", "{}", 2); /* as a component's answer is */
     asked[1].x = NULL;
-    API_RUN_UNTIL(base, flows(M_ERROR, FLOW_CUT) == 1); /* the wire is bound to no flow */
+    API_RUN_UNTIL(stage.base, flows(M_ERROR, FLOW_CUT) == 1); /* the wire is bound to no flow */
     ck_assert_uint_eq(flows(M_SESSION_GET, FLOW_RETURNED), 1);
     over(w);
 }
@@ -217,12 +191,12 @@ START_TEST(a_lease_that_is_not_extended_needs_no_last_heartbeat)
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         struct wire *w = ask_for(0, (struct msg){.kind = M_WORK_HEARTBEAT, .a = 1, .b = HEARTBEAT_NONE});
 
-        w->driver = driver;
+        w->driver = stage.driver;
         reply_with(i, answers[i]);
-        api_test_run_ms(base, 20);
+        api_test_run_ms(stage.base, 20);
         ck_assert_msg(flows(M_HEARTBEAT, FLOW_CUT) == (i < UNDERSTOOD ? i + 1 : UNDERSTOOD), "%s",
                       answers[i]);
-        ck_assert_msg(recorder_counter(recorder, COUNTER_PROTOCOL_VIOLATIONS) ==
+        ck_assert_msg(recorder_counter(stage.recorder, COUNTER_PROTOCOL_VIOLATIONS) ==
                           (i < UNDERSTOOD ? 0 : i + 1 - UNDERSTOOD),
                       "%s", answers[i]);
         over(w);

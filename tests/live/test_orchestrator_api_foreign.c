@@ -2,21 +2,14 @@
  * Our runner and our client against a control plane that is not ours: its ids, its heartbeats, its cursors,
  * nothing but the documented members; and against one that misbehaves.
  */
-#include "mock-orchestrator/api_client.h"
 #include "mock-orchestrator/json_text.h"
-#include "sim/live/disk.h"
 #include "sim/live/http_server.h"
-#include "sim/live/tcp.h"
-#include "sim/plan/parse.h"
-#include "sim/record/recorder.h"
-#include "sim/world/limits.h"
-#include "tests/live/api_test.h"
+#include "tests/live/api_stage.h"
 
 #include <event2/buffer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BEAT_1 "2026-01-01T00:00:00.000Z" /* before the run, and not as we would write it */
 #define BEAT_2 "2126-01-01T00:00:00.123+00:00"
@@ -28,14 +21,8 @@ static const char scenario[] =
     "\"runners\":{\"p\":{\"workers\":1,\"poll_pause\":[\"5ms\",\"5ms\"],\"max_idle\":\"30ms\",\"cold_start\":"
     "\"1ms\"}}}";
 
-static struct event_base *base;
-static struct plan *plan;
-static struct recorder *recorder;
-static struct driver *driver;
+static struct api_stage stage;
 static struct http_server *server;
-static struct api_client *client;
-static struct disk *disk;
-static char directory[] = "/tmp/windtunnel-test-XXXXXX";
 
 /* What was asked, one line each: method, target, credential, body. */
 static char asked[65536];
@@ -154,10 +141,6 @@ static void start(enum role role)
 {
     static const struct api_environment environment = {"env_01Fremd", "env-key"};
     static const char *const agents[] = {"agent_01Fremd"};
-    struct plan_error error = {{0}};
-    struct plan_load_options plan_options = {.path = "test", .text = scenario, .seed = 7};
-    struct recorder_options recorder_options;
-    struct driver_options options;
     struct http_server_options server_options = {.listen = "127.0.0.1:0"};
     struct api_client_options client_options = {.api_key = "api-key",
                                                 .prefix = "/base",
@@ -165,43 +148,19 @@ static void start(enum role role)
                                                 .environments = &environment,
                                                 .environment_count = 1,
                                                 .agents = agents};
-    char address[TCP_ADDRESS_MAX];
 
-    ck_assert_int_eq(tcp_base_new(&base), 0);
-    ck_assert_msg(plan_load(&plan_options, &plan, &error) == 0, "%s", error.text);
-    recorder_options = recorder_options_of(plan);
-    recorder_options.zeroed = false;
-    ck_assert_int_eq(recorder_new(&recorder_options, &recorder), 0);
-    ck_assert_int_eq(http_server_new(base, &server_options, &server_handler, NULL, &server), 0);
-    options = (struct driver_options){.base = base, .plan = plan, .flows_max = 1 << 10};
-    ck_assert_int_eq(driver_new(&options, &driver), 0);
-    snprintf(address, sizeof address, "127.0.0.1:%d", http_server_port(server));
-    client_options.address = address;
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(disk_new(base, directory, &disk), 0);
-    client_options.disk = disk;
-    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
-    driver_set_dialer(driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(client));
-    driver_set_dialer(driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(client));
-    driver_set_dialer(driver, ROLE_RUNNER, ROLE_DISK, disk_dialer(disk));
-    ck_assert_int_eq(driver_add(driver, ADDR(role, 0), recorder, 0), 0);
+    api_stage_init(&stage, scenario);
+    ck_assert_int_eq(http_server_new(stage.base, &server_options, &server_handler, NULL, &server), 0);
+    api_stage_connect(&stage, http_server_port(server), &client_options);
+    api_stage_add(&stage, ADDR(role, 0));
 }
 
 static void stop(void)
 {
-    driver_tell_all(driver, EVENT_END);
-    driver_settle(driver);
-    ck_assert(ledger_balanced(recorder_ledger(recorder)));
-    driver_free(driver);
-    api_client_free(client);
-    disk_free(disk);
-    rmdir(directory);
-    api_test_run_ms(base, 20); /* the server sees that its clients are gone */
+    api_stage_stop(&stage);
+    api_test_run_ms(stage.base, 20); /* the server sees that its clients are gone */
     http_server_free(server);
-    event_base_dispatch(base);
-    event_base_free(base);
-    recorder_free(recorder);
-    plan_free(plan);
+    api_stage_deinit(&stage);
 }
 
 #define ASKED(text)                                                                                          \
@@ -210,18 +169,18 @@ static void stop(void)
 START_TEST(a_runner)
 {
     start(ROLE_RUNNER);
-    API_RUN_UNTIL(base, strstr(asked, "\"tool_use_id\":\"sevt_b\"") && stream);
+    API_RUN_UNTIL(stage.base, strstr(asked, "\"tool_use_id\":\"sevt_b\"") && stream);
     event("agent.tool_use",
           "{\"id\":\"sevt_c\",\"type\":\"agent.tool_use\",\"name\":\"grep\",\"input\":{},\"processed_at\":"
           "\"2026-01-01T00:00:01Z\"}");
     event("event_delta", "{\"event_id\":\"x\"}");
     event("some.novelty", "{\"id\":\"sevt_d\",\"type\":\"some.novelty\"}");
-    API_RUN_UNTIL(base, strstr(asked, "\"tool_use_id\":\"sevt_c\""));
-    API_RUN_UNTIL(base, beats >= 3);
+    API_RUN_UNTIL(stage.base, strstr(asked, "\"tool_use_id\":\"sevt_c\""));
+    API_RUN_UNTIL(stage.base, beats >= 3);
     event("session.status_idle",
           "{\"id\":\"sevt_e\",\"type\":\"session.status_idle\",\"stop_reason\":{\"type\":\"end_turn\"},"
           "\"processed_at\":\"2026-01-01T00:00:02Z\"}");
-    API_RUN_UNTIL(base, strstr(asked, "{\"force\":true}"));
+    API_RUN_UNTIL(stage.base, strstr(asked, "{\"force\":true}"));
     ASKED("GET /base/v1/environments/env_01Fremd/work/poll?block_ms=999 [Bearer env-key]");
     ASKED("POST /base/v1/environments/env_01Fremd/work/work_01W/ack [Bearer env-key] \n");
     ASKED(
@@ -242,7 +201,7 @@ START_TEST(a_runner)
           "\"content\":"
           "[{\"type\":\"text\",\"text\":\"" API_CLIENT_FOREIGN "\"}]}]}");
     ASKED("work_01W/stop [Bearer sk-ant-req-1] {\"force\":true}");
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_HASH_MISMATCHES), 0);
     stop();
 }
 END_TEST
@@ -250,7 +209,7 @@ END_TEST
 START_TEST(a_client)
 {
     start(ROLE_CLIENT);
-    API_RUN_UNTIL(base, asked[0]);
+    API_RUN_UNTIL(stage.base, asked[0]);
     ASKED("POST /base/v1/sessions [api-key] "
           "{\"agent\":\"agent_01Fremd\",\"environment_id\":\"env_01Fremd\",\"metadata\":{"
           "\"windtunnel.ordinal\":\"0\"}}\n");
@@ -278,11 +237,11 @@ START_TEST(misbehaving)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        strcpy(directory, "/tmp/windtunnel-test-XXXXXX");
         misbehaviour = cases[i].answer;
         asked[0] = '\0';
         start(ROLE_RUNNER);
-        API_RUN_UNTIL(base, recorder_counter(recorder, cases[i].violation ? COUNTER_PROTOCOL_VIOLATIONS
+        API_RUN_UNTIL(stage.base,
+                      recorder_counter(stage.recorder, cases[i].violation ? COUNTER_PROTOCOL_VIOLATIONS
                                                                           : COUNTER_HTTP_ERRORS));
         ck_assert_msg(strstr(asked, "work/poll"), "case %zu", i);
         stop();
@@ -294,8 +253,9 @@ START_TEST(cut_off)
 {
     cut = true;
     start(ROLE_RUNNER);
-    API_RUN_UNTIL(base, recorder_counter(recorder, COUNTER_HTTP_ERRORS) >= 2); /* it tries again, later */
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_PROTOCOL_VIOLATIONS), 0);
+    API_RUN_UNTIL(stage.base,
+                  recorder_counter(stage.recorder, COUNTER_HTTP_ERRORS) >= 2); /* it tries again, later */
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_PROTOCOL_VIOLATIONS), 0);
     stop();
 }
 END_TEST

@@ -11,10 +11,7 @@
 #include "sim/base/str.h"
 #include "sim/live/content.h"
 #include "sim/live/disk.h"
-#include "sim/live/driver.h"
-#include "sim/live/tcp.h"
-#include "sim/plan/parse.h"
-#include "tests/live/api_test.h"
+#include "tests/live/api_stage.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -341,40 +338,29 @@ END_TEST
 /* Events
  * ----------------------------------------------------------------------------------------------------- */
 
-static struct event_base *base;
-static struct plan *plan;
-static struct driver *driver;
+static struct api_stage stage;
 
 static void setup(void)
 {
-    struct plan_error error = {{0}};
-    struct plan_load_options options = {
-        .path = "test",
-        .text = "{\"schema\":\"windtunnel.scenario/"
-                "1\",\"name\":\"e\",\"duration\":\"1s\",\"load\":{\"a\":{\"script\":\"s\","
-                "\"rate\":\"1/"
-                "s\"}},\"scripts\":{\"s\":{\"turns\":[{}]}},\"mcp\":{\"m\":{\"service_time\":\"1ms\"}}}"};
-    struct driver_options driver_options;
-
-    if (plan_load(&options, &plan, &error) != 0) ck_abort_msg("%s", error.text);
-    ck_assert_int_eq(tcp_base_new(&base), 0);
-    driver_options = (struct driver_options){.base = base, .plan = plan, .flows_max = 16};
-    ck_assert_int_eq(driver_new(&driver_options, &driver), 0);
+    api_stage_init(&stage,
+                   "{\"schema\":\"windtunnel.scenario/"
+                   "1\",\"name\":\"e\",\"duration\":\"1s\",\"load\":{\"a\":{\"script\":\"s\","
+                   "\"rate\":\"1/"
+                   "s\"}},\"scripts\":{\"s\":{\"turns\":[{}]}},\"mcp\":{\"m\":{\"service_time\":\"1ms\"}}}");
 }
 
 static void teardown(void)
 {
-    driver_free(driver);
-    event_base_free(base);
-    plan_free(plan);
+    api_stage_stop(&stage);
+    api_stage_deinit(&stage);
 }
 
 /* Writes and reads again. */
 static struct msg there_and_back(const struct msg *m)
 {
-    struct api_event_writer w = {.driver = driver, .session = 5};
+    struct api_event_writer w = {.driver = stage.driver, .session = 5};
     struct intern ids;
-    struct api_event_reader r = {.driver = driver, .ids = &ids};
+    struct api_event_reader r = {.driver = stage.driver, .ids = &ids};
     struct evbuffer *out = evbuffer_new();
     char why[JSON_TEXT_WHY_MAX];
     json_t *json;
@@ -526,9 +512,9 @@ END_TEST
 /* Writes the event, changes a character of its text, and reads it again. */
 static struct msg spoilt(const struct msg *m, bool spoil)
 {
-    struct api_event_writer w = {.driver = driver, .session = 5};
+    struct api_event_writer w = {.driver = stage.driver, .session = 5};
     struct intern ids;
-    struct api_event_reader r = {.driver = driver, .ids = &ids};
+    struct api_event_reader r = {.driver = stage.driver, .ids = &ids};
     struct evbuffer *out = evbuffer_new();
     char why[JSON_TEXT_WHY_MAX], *text;
     json_t *json;
@@ -592,9 +578,9 @@ START_TEST(a_command_in_earnest)
                           .b = EVENT_B(EV_AGENT_TOOL_USE, TOOL_BASH, 0, 1),
                           .c = 1000,
                           .d = 67};
-    struct api_event_writer w = {.driver = driver, .session = 5, .hash_commands = true};
+    struct api_event_writer w = {.driver = stage.driver, .session = 5, .hash_commands = true};
     struct intern ids;
-    struct api_event_reader r = {.driver = driver, .ids = &ids};
+    struct api_event_reader r = {.driver = stage.driver, .ids = &ids};
     struct evbuffer *out = evbuffer_new();
     char why[JSON_TEXT_WHY_MAX];
     struct msg got;
@@ -617,7 +603,7 @@ START_TEST(events_otherwise)
 {
     struct msg m = {.kind = M_EVENT, .a = 0x100000005, .b = EVENT_B(EV_USER_MESSAGE, 0, 0, 1), .d = 3};
     struct intern ids;
-    struct api_event_reader r = {.driver = driver, .ids = &ids};
+    struct api_event_reader r = {.driver = stage.driver, .ids = &ids};
     json_t *json;
 
     ck_assert_uint_eq(there_and_back(&m).e, 0);

@@ -3,21 +3,12 @@
  * the same world as in virtual time, in one process, with api_client at one end of the wire and api_server at
  * the other, plain or over TLS.
  */
-#include "mock-orchestrator/api_client.h"
 #include "mock-orchestrator/api_server.h"
-#include "mock-orchestrator/local_flow.h"
 #include "sim/live/certs.h"
-#include "sim/live/disk.h"
-#include "sim/live/tcp.h"
 #include "sim/live/tls.h"
-#include "sim/plan/parse.h"
-#include "sim/record/recorder.h"
-#include "sim/world/limits.h"
-#include "tests/live/api_test.h"
+#include "tests/live/api_stage.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 /* Small outputs, outputs that are spilled and read back, from the sandbox and from an MCP server; two pools;
  * two turns. */
@@ -41,44 +32,15 @@ static const char scenario[] =
     "idle\":\"50ms\","
     "\"cold_start\":\"3ms\"}}%s}";
 
-static struct event_base *base;
-static struct plan *plan;
-static struct recorder *recorder;
-static struct driver *driver;
+static struct api_stage stage;
 static struct api_server *server;
-static struct api_client *client;
-static struct dialer *local;
-static struct disk *disk;
 static struct tls_context *server_tls, *client_tls; /* NULL: plain */
-static char directory[] = "/tmp/windtunnel-test-XXXXXX";
-static bool done;
-static uint64_t body_bytes_max; /* the server's; 0: its own default */
-
-static void on_done(void *user)
-{
-    done = true;
-}
-
-static void add(addr_t self)
-{
-    ck_assert_int_eq(driver_add(driver, self, recorder, 0), 0);
-}
-
-static void load(const char *more)
-{
-    char text[8192];
-    struct plan_error error = {{0}};
-    struct plan_load_options options = {.path = "test", .text = text, .seed = 7};
-
-    snprintf(text, sizeof text, scenario, more);
-    ck_assert_msg(plan_load(&options, &plan, &error) == 0, "%s", error.text);
-}
+static uint64_t body_bytes_max;                     /* the server's; 0: its own default */
 
 static void start(const char *more)
 {
     static const struct api_environment environments[] = {{"env_first", "key-1"}, {"env_second", "key-2"}};
-    struct recorder_options recorder_options;
-    struct driver_options options;
+    char text[8192];
     struct api_server_options server_options = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
                                                 .listen = "127.0.0.1:0",
                                                 .tls = server_tls,
@@ -88,63 +50,38 @@ static void start(const char *more)
                                                 .body_bytes_max = body_bytes_max};
     struct api_client_options client_options = {
         .tls = client_tls, .api_key = "key-0", .environments = environments, .environment_count = 2};
-    char address[TCP_ADDRESS_MAX];
 
-    ck_assert_int_eq(tcp_base_new(&base), 0);
-    load(more);
-    recorder_options = recorder_options_of(plan);
-    recorder_options.zeroed = false;
-    ck_assert_int_eq(recorder_new(&recorder_options, &recorder), 0);
-    options = (struct driver_options){.base = base, .plan = plan, .flows_max = 1 << 16, .on_done = on_done};
-    ck_assert_int_eq(driver_new(&options, &driver), 0);
-    ck_assert_int_eq(api_server_new(driver, &server_options, &server), 0);
-    snprintf(address, sizeof address, "127.0.0.1:%d", api_server_port(server));
-    client_options.address = address;
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(disk_new(base, directory, &disk), 0);
-    client_options.disk = disk;
-    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
-    ck_assert_int_eq(local_flow_new(driver, &local), 0);
-    driver_set_dialer(driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(client));
-    driver_set_dialer(driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(client));
-    driver_set_dialer(driver, ROLE_ORCHESTRATOR, ROLE_MCP, local);
-    driver_set_dialer(driver, ROLE_RUNNER, ROLE_DISK, disk_dialer(disk));
-    add(ADDR(ROLE_MCP, 0));
-    add(ADDR(ROLE_ORCHESTRATOR, 0));
-    for (uint32_t i = 0; i < plan_instances(plan, ROLE_RUNNER); i++) add(ADDR(ROLE_RUNNER, i));
-    add(ADDR(ROLE_CLIENT, 0));
+    snprintf(text, sizeof text, scenario, more);
+    api_stage_init(&stage, text);
+    ck_assert_int_eq(api_server_new(stage.driver, &server_options, &server), 0);
+    api_stage_connect(&stage, api_server_port(server), &client_options);
+    api_stage_add(&stage, ADDR(ROLE_MCP, 0));
+    api_stage_add(&stage, ADDR(ROLE_ORCHESTRATOR, 0));
+    for (uint32_t i = 0; i < plan_instances(stage.plan, ROLE_RUNNER); i++)
+        api_stage_add(&stage, ADDR(ROLE_RUNNER, i));
+    api_stage_add(&stage, ADDR(ROLE_CLIENT, 0));
 }
 
 static void stop(void)
 {
-    driver_tell_all(driver, EVENT_END);
-    driver_settle(driver);
-    ck_assert(ledger_balanced(recorder_ledger(recorder)));
-    driver_free(driver);
+    api_stage_stop(&stage);
     api_server_free(server);
-    api_client_free(client);
+    api_stage_deinit(&stage);
     tls_context_free(server_tls);
     tls_context_free(client_tls);
-    local_flow_free(local);
-    disk_free(disk);
-    rmdir(directory);
-    recorder_free(recorder);
-    plan_free(plan);
-    event_base_dispatch(base); /* what lingers */
-    event_base_free(base);
 }
 
 static uint64_t ends(enum account account, enum ledger_end end)
 {
     struct ledger_totals totals;
 
-    ledger_totals(recorder_ledger(recorder), account, &totals);
+    ledger_totals(recorder_ledger(stage.recorder), account, &totals);
     return totals.ends[end];
 }
 
 static uint64_t flows(enum msg_kind kind, enum flow_fate fate)
 {
-    return flowcount_get(recorder_flows(recorder), kind, fate);
+    return flowcount_get(recorder_flows(stage.recorder), kind, fate);
 }
 
 START_TEST(a_scenario_over_http)
@@ -152,16 +89,16 @@ START_TEST(a_scenario_over_http)
     const uint64_t sessions = 10, calls = sessions * (10 + 1 + 1 + 5 + 1 + 8 + 2);
 
     start("");
-    API_RUN_UNTIL(base, done);
+    API_RUN_UNTIL(stage.base, stage.done);
     ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), sessions);
     ck_assert_uint_eq(ends(ACCOUNT_TURN, LEDGER_COMPLETED), 2 * sessions);
     ck_assert_uint_eq(ends(ACCOUNT_CALL, LEDGER_COMPLETED), calls);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_PROTOCOL_VIOLATIONS), 0);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_AUTH_REFUSED), 0);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HTTP_5XX), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_HASH_MISMATCHES), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_PROTOCOL_VIOLATIONS), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_AUTH_REFUSED), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_HTTP_5XX), 0);
     /* One spilled in the sandbox and one from the MCP server, each. */
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_SPILLED_RESULTS), 2 * sessions);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_SPILLED_RESULTS), 2 * sessions);
     /* What one end of the wire sent the other has read, in as many messages. */
     ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_EMITTED), flows(M_SESSION_CREATE, FLOW_DECODED));
     ck_assert_uint_eq(flows(M_SESSION, FLOW_EMITTED), flows(M_SESSION, FLOW_DECODED));
@@ -203,11 +140,11 @@ START_TEST(a_scenario_over_tls)
 {
     use_tls(true);
     start("");
-    API_RUN_UNTIL(base, done);
+    API_RUN_UNTIL(stage.base, stage.done);
     ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 10);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 0);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HTTP_4XX), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_HASH_MISMATCHES), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_HTTP_ERRORS), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_HTTP_4XX), 0);
     ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_EMITTED), flows(M_SESSION_CREATE, FLOW_DECODED));
     ck_assert_uint_eq(flows(M_WORK_ACK, FLOW_EMITTED), flows(M_WORK_ACK, FLOW_DECODED));
     stop();
@@ -219,8 +156,8 @@ START_TEST(an_unknown_server)
 {
     use_tls(false);
     start("");
-    api_test_run_ms(base, 1500);
-    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 2 * 10);
+    api_test_run_ms(stage.base, 1500);
+    ck_assert_uint_ge(recorder_counter(stage.recorder, COUNTER_HTTP_ERRORS), 2 * 10);
     ck_assert_uint_gt(flows(M_SESSION_CREATE, FLOW_EMITTED), 0);
     ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_DECODED), 0);
     ck_assert_uint_eq(flows(M_WORK_POLL, FLOW_DECODED), 0);
@@ -234,10 +171,10 @@ START_TEST(refusals)
     start(",\"faults\":[{\"kind\":\"answer\",\"target\":\"orchestrator\",\"at\":\"30ms\",\"for\":\"1s\","
           "\"status\":429,"
           "\"share\":\"30%\",\"retry_after\":\"1s\"}]");
-    API_RUN_UNTIL(base, done);
+    API_RUN_UNTIL(stage.base, stage.done);
     ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 10);
-    ck_assert_uint_gt(recorder_counter(recorder, COUNTER_HTTP_429), 0);
-    ck_assert_uint_eq(recorder_counter(recorder, COUNTER_HASH_MISMATCHES), 0);
+    ck_assert_uint_gt(recorder_counter(stage.recorder, COUNTER_HTTP_429), 0);
+    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_HASH_MISMATCHES), 0);
     ck_assert_uint_eq(ends(ACCOUNT_CALL, LEDGER_FAILED), 0);
     stop();
 }
@@ -248,9 +185,9 @@ START_TEST(nobody_listens)
 {
     start("");
     api_server_drain(server);
-    api_test_run_ms(base, 1500);
-    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_HTTP_ERRORS), 2 * 10);
-    ck_assert_uint_ge(recorder_counter(recorder, COUNTER_RETRIES), 2 * 10);
+    api_test_run_ms(stage.base, 1500);
+    ck_assert_uint_ge(recorder_counter(stage.recorder, COUNTER_HTTP_ERRORS), 2 * 10);
+    ck_assert_uint_ge(recorder_counter(stage.recorder, COUNTER_RETRIES), 2 * 10);
     ck_assert_uint_eq(ends(ACCOUNT_SESSION, LEDGER_COMPLETED), 0);
     stop();
 }
@@ -262,8 +199,8 @@ START_TEST(refused_by_the_server)
 {
     body_bytes_max = 60000;
     start("");
-    API_RUN_UNTIL(base, flows(M_EVENTS_SEND, FLOW_EMITTED) >= 10 &&
-                            flows(M_EVENTS_SEND, FLOW_RETURNED) == flows(M_EVENTS_SEND, FLOW_EMITTED));
+    API_RUN_UNTIL(stage.base, flows(M_EVENTS_SEND, FLOW_EMITTED) >= 10 &&
+                                  flows(M_EVENTS_SEND, FLOW_RETURNED) == flows(M_EVENTS_SEND, FLOW_EMITTED));
     ck_assert_uint_eq(flows(M_ERROR, FLOW_EMITTED), flows(M_ERROR, FLOW_DECODED) + flows(M_ERROR, FLOW_CUT));
     ck_assert_uint_eq(flows(M_SESSION_CREATE, FLOW_RETURNED), 0);
     stop();

@@ -4,18 +4,12 @@
  * and the test asks by hand beside them.
  */
 #include "mock-orchestrator/api_body.h"
-#include "mock-orchestrator/api_client.h"
 #include "mock-orchestrator/api_server.h"
 #include "mock-orchestrator/json_text.h"
-#include "mock-orchestrator/local_flow.h"
 #include "sim/base/ids.h"
 #include "sim/live/content.h"
 #include "sim/live/disk.h"
-#include "sim/live/tcp.h"
-#include "sim/plan/parse.h"
-#include "sim/record/recorder.h"
-#include "sim/world/limits.h"
-#include "tests/live/api_test.h"
+#include "tests/live/api_stage.h"
 
 #include <arpa/inet.h>
 #include <event2/buffer.h>
@@ -48,88 +42,45 @@ static const char scenario[] =
     "start\":"
     "\"3ms\"}}}";
 
-static struct event_base *base;
-static struct plan *plan;
-static struct recorder *recorder;
-static struct driver *driver;
+static struct api_stage stage;
 static struct api_server *server;
-static struct api_client *client;
-static struct dialer *local;
-static struct disk *disk;
-static char directory[] = "/tmp/windtunnel-test-XXXXXX";
 static char *answer;
 
 static void start(void)
 {
     static const struct api_environment environment = {"env_x", "W"};
-    struct plan_error error = {{0}};
-    struct plan_load_options plan_options = {.path = "test", .text = scenario, .seed = 7};
-    struct recorder_options recorder_options;
-    struct driver_options options;
     struct api_server_options server_options = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
                                                 .listen = "127.0.0.1:0",
                                                 .environments = &environment,
                                                 .environment_count = 1};
     struct api_client_options client_options = {.environments = &environment, .environment_count = 1};
-    char address[TCP_ADDRESS_MAX];
 
     answer = malloc(ANSWER_MAX);
-    ck_assert_int_eq(tcp_base_new(&base), 0);
-    ck_assert_msg(plan_load(&plan_options, &plan, &error) == 0, "%s", error.text);
-    recorder_options = recorder_options_of(plan);
-    recorder_options.zeroed = false;
-    ck_assert_int_eq(recorder_new(&recorder_options, &recorder), 0);
-    options = (struct driver_options){.base = base, .plan = plan, .flows_max = 1 << 16};
-    ck_assert_int_eq(driver_new(&options, &driver), 0);
-    ck_assert_int_eq(api_server_new(driver, &server_options, &server), 0);
-    snprintf(address, sizeof address, "127.0.0.1:%d", api_server_port(server));
-    client_options.address = address;
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(disk_new(base, directory, &disk), 0);
-    client_options.disk = disk;
-    ck_assert_int_eq(api_client_new(driver, &client_options, &client), 0);
-    ck_assert_int_eq(local_flow_new(driver, &local), 0);
-    driver_set_dialer(driver, ROLE_CLIENT, ROLE_ORCHESTRATOR, api_client_dialer(client));
-    driver_set_dialer(driver, ROLE_RUNNER, ROLE_ORCHESTRATOR, api_client_dialer(client));
-    driver_set_dialer(driver, ROLE_ORCHESTRATOR, ROLE_MCP, local);
-    driver_set_dialer(driver, ROLE_RUNNER, ROLE_DISK, disk_dialer(disk));
-    ck_assert_int_eq(driver_add(driver, ADDR(ROLE_MCP, 0), recorder, 0), 0);
-    ck_assert_int_eq(driver_add(driver, ADDR(ROLE_ORCHESTRATOR, 0), recorder, 0), 0);
-}
-
-static void add(enum role role)
-{
-    ck_assert_int_eq(driver_add(driver, ADDR(role, 0), recorder, 0), 0);
+    api_stage_init(&stage, scenario);
+    ck_assert_int_eq(api_server_new(stage.driver, &server_options, &server), 0);
+    api_stage_connect(&stage, api_server_port(server), &client_options);
+    api_stage_add(&stage, ADDR(ROLE_MCP, 0));
+    api_stage_add(&stage, ADDR(ROLE_ORCHESTRATOR, 0));
 }
 
 static void stop(void)
 {
-    driver_tell_all(driver, EVENT_END);
-    driver_settle(driver);
-    ck_assert(ledger_balanced(recorder_ledger(recorder)));
-    driver_free(driver);
+    api_stage_stop(&stage);
     api_server_free(server);
-    api_client_free(client);
-    local_flow_free(local);
-    disk_free(disk);
-    rmdir(directory);
-    recorder_free(recorder);
-    plan_free(plan);
-    event_base_dispatch(base);
-    event_base_free(base);
+    api_stage_deinit(&stage);
     free(answer);
 }
 
 static uint64_t mismatches(void)
 {
-    return recorder_counter(recorder, COUNTER_HASH_MISMATCHES);
+    return recorder_counter(stage.recorder, COUNTER_HASH_MISMATCHES);
 }
 
 static uint64_t turns_done(void)
 {
     struct ledger_totals totals;
 
-    ledger_totals(recorder_ledger(recorder), ACCOUNT_TURN, &totals);
+    ledger_totals(recorder_ledger(stage.recorder), ACCOUNT_TURN, &totals);
     return totals.ends[LEDGER_COMPLETED];
 }
 
@@ -174,7 +125,7 @@ static json_t *ask(const char *method, const char *target, const char *facts, co
     while (got != 0 && api_test_now() < until) {
         got = recv(fd, answer + n, ANSWER_MAX - 1 - n, 0);
         if (got > 0) n += (size_t)got;
-        event_base_loop(base, EVLOOP_NONBLOCK);
+        event_base_loop(stage.base, EVLOOP_NONBLOCK);
     }
     close(fd);
     answer[n] = '\0';
@@ -247,7 +198,7 @@ static void check_spilled(const json_t *events, const char *id, const json_t *re
     ck_assert_uint_eq(strlen(preview), SPILL_NOTE_CHARS + 2000);
     content_fill(call, 0, expected, chars);
     ck_assert_int_eq(memcmp(preview + SPILL_NOTE_CHARS, expected, 2000), 0);
-    snprintf(real, sizeof real, "%s%s", directory, path + strlen("/tmp"));
+    snprintf(real, sizeof real, "%s%s", stage.directory, path + strlen("/tmp"));
     ck_assert_int_eq(stat(real, &st), 0);
     ck_assert_uint_eq((size_t)st.st_size, chars);
     got = read_back(events, path, &pieces);
@@ -264,9 +215,9 @@ START_TEST(an_output_is_read_back_from_where_it_lies)
     json_t *list;
 
     start();
-    add(ROLE_RUNNER);
-    add(ROLE_CLIENT);
-    API_RUN_UNTIL(base, turns_done() == 1);
+    api_stage_add(&stage, ADDR(ROLE_RUNNER, 0));
+    api_stage_add(&stage, ADDR(ROLE_CLIENT, 0));
+    API_RUN_UNTIL(stage.base, turns_done() == 1);
     list = ask("GET", "/v1/sessions/" SESSION "/events?limit=1000", NULL, "");
     events = json_object_get(list, "data");
     use = find(events, "agent.tool_use", "name", "bash");
@@ -292,19 +243,19 @@ START_TEST(a_spoilt_file_is_noticed_at_both_ends)
     int fd = -1;
 
     start();
-    add(ROLE_RUNNER);
-    add(ROLE_CLIENT);
+    api_stage_add(&stage, ADDR(ROLE_RUNNER, 0));
+    api_stage_add(&stage, ADDR(ROLE_CLIENT, 0));
     while (fd < 0) { /* until the command's output is there, which then is read piece by piece */
-        event_base_loop(base, EVLOOP_ONCE);
+        event_base_loop(stage.base, EVLOOP_ONCE);
         for (uint32_t seq = 1; seq < 8 && fd < 0; seq++) {
             disk_path((uint64_t)seq << 32 | 1, path);
-            snprintf(real, sizeof real, "%s%s", directory, path + strlen("/tmp"));
+            snprintf(real, sizeof real, "%s%s", stage.directory, path + strlen("/tmp"));
             fd = open(real, O_WRONLY);
         }
     }
     ck_assert_int_eq(pwrite(fd, "!", 1, BASH_CHARS - 1), 1);
     close(fd);
-    API_RUN_UNTIL(base, turns_done() == 1);
+    API_RUN_UNTIL(stage.base, turns_done() == 1);
     ck_assert_uint_eq(mismatches(), 2);
     stop();
 }
@@ -355,7 +306,7 @@ static void until_called(char *ret_event, size_t size, uint64_t *ret_call)
         id_parse(id, strlen(id), "sevt_", &call);
         snprintf(ret_event, size, "\"type\":\"user.tool_result\",\"tool_use_id\":\"%s\"", id);
         json_decref(list);
-        if (call == *ret_call) api_test_run_ms(base, 20);
+        if (call == *ret_call) api_test_run_ms(stage.base, 20);
     }
     *ret_call = call;
 }
@@ -370,7 +321,6 @@ static const struct api_body message = {.id = 1, .chars = 5};
 START_TEST(a_message_is_checked)
 {
     for (size_t spoil = 0; spoil <= 5; spoil += 5) {
-        strcpy(directory, "/tmp/windtunnel-test-XXXXXX");
         start();
         session_new();
         post("chars=5", &message, "\"type\":\"user.message\"", spoil);
@@ -388,7 +338,6 @@ START_TEST(a_result_is_checked)
             struct api_body body = {.chars = 300, .spilled = kind ? BASH_CHARS : 0};
             char event[200];
 
-            strcpy(directory, "/tmp/windtunnel-test-XXXXXX");
             start();
             session_new();
             post("chars=5", &message, "\"type\":\"user.message\"", 0);
@@ -408,7 +357,6 @@ START_TEST(a_piece_is_checked)
         char event[200], facts[100];
         uint64_t read = 0;
 
-        strcpy(directory, "/tmp/windtunnel-test-XXXXXX");
         start();
         session_new();
         post("chars=5", &message, "\"type\":\"user.message\"", 0);
