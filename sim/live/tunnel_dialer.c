@@ -8,6 +8,7 @@
 #include "sim/base/panic.h"
 #include "sim/live/driver.h"
 #include "sim/live/mcp_exchange.h"
+#include "sim/live/tunnel_http.h"
 #include "sim/live/tunnel_limits.h"
 #include "sim/live/tunnel_names.h"
 #include "sim/record/recorder.h"
@@ -73,12 +74,7 @@ static void on_opened(void *user, struct stream *stream)
 static void on_refused(void *user, int status, bool unseen, nsec_t retry_after_ns)
 {
     struct outgoing *s = user;
-    struct msg m = {.type = MSG_OPEN,
-                    .kind = M_ERROR,
-                    .flags = MSG_LAST,
-                    .a = (uint64_t)status,
-                    .b = status == 404 ? ERROR_NOT_FOUND : ERROR_OVERLOADED,
-                    .c = retry_after_ns};
+    struct msg m = tunnel_refusal(status, retry_after_ns);
 
     s->opening = NULL;
     s->told_last = true;

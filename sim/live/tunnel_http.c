@@ -84,6 +84,16 @@ void tunnel_retry_text(nsec_t wait_ns, char ret_seconds[TUNNEL_RETRY_SIZE])
     snprintf(ret_seconds, TUNNEL_RETRY_SIZE, "%" PRIu64, nsec_round_up(wait_ns, NSEC_PER_S) / NSEC_PER_S);
 }
 
+struct msg tunnel_refusal(int status, nsec_t retry_after_ns)
+{
+    return (struct msg){.type = MSG_OPEN,
+                        .kind = M_ERROR,
+                        .flags = MSG_LAST,
+                        .a = (uint64_t)status,
+                        .b = status == 404 ? ERROR_NOT_FOUND : ERROR_OVERLOADED,
+                        .c = retry_after_ns};
+}
+
 int tunnel_add_error(struct evbuffer *body, int status, const char *message)
 {
     return evbuffer_add_printf(body, "{\"error\":{\"status\":%d,\"message\":\"%s\"}}\n", status, message) < 0

@@ -24,6 +24,9 @@ enum { TUNNEL_RETRY_SIZE = 24 };
 /* The text of Retry-After: whole seconds, rounded up; the edge and the proxy choose no others. */
 void tunnel_retry_text(nsec_t wait_ns, char ret_seconds[TUNNEL_RETRY_SIZE]);
 
+/* What a component is told whose tunnel stream was answered with a status that refuses it. */
+struct msg tunnel_refusal(int status, nsec_t retry_after_ns);
+
 /* The body of an error answer. -ENOMEM. */
 int tunnel_add_error(struct evbuffer *body, int status, const char *message);
 

@@ -96,12 +96,7 @@ void tunnel_pipe_fail(struct tunnel_pipe *p, struct event_base *base, enum reset
 
 void tunnel_pipe_tell_refused(struct tunnel_pipe *p, int status, bool unseen, nsec_t retry_after_ns)
 {
-    struct msg m = {.type = MSG_OPEN,
-                    .kind = M_ERROR,
-                    .flags = MSG_LAST,
-                    .a = (uint64_t)status,
-                    .b = status == 404 ? ERROR_NOT_FOUND : ERROR_OVERLOADED,
-                    .c = retry_after_ns};
+    struct msg m = tunnel_refusal(status, retry_after_ns);
 
     if (p->told_last || p->told_reset) return;
     p->told_last = true;
