@@ -53,7 +53,7 @@ void api_body_write(const struct api_body *b, struct evbuffer *out)
     char text[SPILL_NOTE_CHARS + 1];
     size_t n = note_of(b, text);
 
-    evbuffer_add(out, text, n);
+    if (n > 0) evbuffer_add(out, text, n);
     generate(out, b->id, b->offset, b->chars - n);
 }
 
