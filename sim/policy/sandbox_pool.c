@@ -81,7 +81,8 @@ struct sandbox_pool {
 
 #define ARITY      4
 #define CACHE_LINE 64
-#define UNUSED     (CACHE_LINE / sizeof(struct due) - 1) /* before the first, so that its children begin a line */
+/* Before the first, so that its children begin a line. */
+#define UNUSED (CACHE_LINE / sizeof(struct due) - 1)
 _Static_assert(ARITY * sizeof(struct due) == CACHE_LINE, "a node's children fill a cache line");
 
 static void *due_memory(const struct due_heap *h)

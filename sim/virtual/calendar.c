@@ -15,8 +15,8 @@
 #define READY_FEW 12
 /* With fewer ready, the next buckets are made ready too. */
 #define READY_ENOUGH 16
-#define READY_MIN (2 * READY_MANY)
-#define SEQ_MASK  ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
+#define READY_MIN    (2 * READY_MANY)
+#define SEQ_MASK     ((UINT64_C(1) << CALENDAR_SEQ_BITS) - 1)
 
 /* A bucket is a chain of chunks, all full but the first. The order within a bucket does not matter. */
 struct cal_chunk {
@@ -214,7 +214,8 @@ static void make_more_ready(struct calendar *c)
 {
     unsigned level = c->ready_level;
 
-    while (c->ready_end < READY_ENOUGH && c->levels_used && level == (unsigned)__builtin_ctz(c->levels_used)) {
+    while (c->ready_end < READY_ENOUGH && c->levels_used &&
+           level == (unsigned)__builtin_ctz(c->levels_used)) {
         const struct cal_chunk *next = c->buckets[level][__builtin_ctzll(c->digits_used[level])];
 
         if (level > 0 && (next->next || next->len > READY_FEW)) return;

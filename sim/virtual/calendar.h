@@ -26,8 +26,8 @@
 struct cal_item {
     nsec_t at;
     uint64_t seq;
-    uint64_t payload; /* the caller's */
-    uint32_t prio;    /* lower first */
+    uint64_t payload;        /* the caller's */
+    uint32_t prio;           /* lower first */
     const struct lane *lane; /* in which it was, or NULL; valid until the next change */
 };
 
@@ -91,8 +91,8 @@ bool calendar_pop(struct calendar *c, struct cal_item *ret_item);
 nsec_t calendar_peek_at(struct calendar *c);
 
 /* Those outside the lanes that stand in order already, ret_first … ret_end - 1 of what is returned: what will
- * come soon, whatever else comes between. An event keeps its place, but for those entered before it, until `refills`
- * has changed. */
+ * come soon, whatever else comes between. An event keeps its place, but for those entered before it, until
+ * `refills` has changed. */
 static inline const struct cal_entry *calendar_ready(const struct calendar *c, size_t *ret_first,
                                                      size_t *ret_end)
 {

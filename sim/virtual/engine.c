@@ -7,47 +7,12 @@
 #include "sim/base/slab.h"
 #include "sim/plan/fault_rules.h"
 #include "sim/record/recorder.h"
-#include "sim/virtual/calendar.h"
+#include "sim/virtual/ahead.h"
 #include "sim/virtual/network.h"
 #include "sim/virtual/run_digest.h"
 
-/* What a calendar entry stands for: the low bits of its payload, an id or a fault's index above. */
-enum entry {
-    ENTRY_MESSAGE, /* anywhere but at a host */
-    ENTRY_SERVED,  /* a message, by a host */
-    ENTRY_TIMER,
-    ENTRY_FAULT_BEGIN,
-    ENTRY_FAULT_END,
-    ENTRY_BITS = 3
-};
-#define ENTRY_PAYLOAD(entry, id) ((uint64_t)(id) << ENTRY_BITS | (entry))
-#define ENTRY_OF(payload)        ((enum entry)((payload) & ((1u << ENTRY_BITS) - 1)))
-#define ENTRY_ID(payload)        ((uint32_t)((payload) >> ENTRY_BITS))
-
 /* Faults come before what happens at the same time. */
 enum priority { PRIORITY_FAULT, PRIORITY_NORMAL };
-
-enum stage {
-    STAGE_DIAL,  /* waits at the sender for its new connection */
-    STAGE_LINK,  /* on its way to the receiver's host */
-    STAGE_HOST,  /* served by the receiver's CPU */
-    STAGE_LOCAL, /* the driver's own word to the end it names: a reset, a disk's answer */
-};
-
-/* A message on its way. `end` is the sender's end (which is held meanwhile), or the receiver's for
- * STAGE_LOCAL. */
-struct transit {
-    struct msg msg;
-    uint32_t end;
-    uint8_t stage;
-    uint8_t dialed; /* the first on a new connection: costs the receiver the handshake too */
-};
-
-struct timer {
-    addr_t self;
-    uint32_t epoch;
-    uint64_t token;
-};
 
 /* What the engine knows of a flow end, behind what the world does: when the last message that was sent from
  * here left, arrived and was served, since the order of a flow is kept. With the world's part it fills a
@@ -93,8 +58,7 @@ struct engine {
     uint64_t disk_key;
     nsec_t now;
     uint64_t events;
-    size_t near_next; /* of calendar_ready(), in timers_ahead() */
-    uint64_t near_refills;
+    struct ahead ahead;
     bool crashing, done;
 };
 
@@ -740,86 +704,16 @@ static void measure_size(struct engine *e)
         e->result->pending_max = calendar_len(&e->calendar);
 }
 
-/* A run of many sessions waits for memory more than for anything else. So what an event will need is fetched
- * while those before it are handled, in steps, since each says where the next lies: the nearer the event, the
- * further the step. For a message that is done when it is about to arrive, not when it will have been served:
- * a host has too few of them for that. */
-
-enum { AHEAD_MESSAGE = 3 + SOON_STEPS, AHEAD_TIMER = 1 + SOON_STEPS };
-/* Timers are come to so early, that the last step is done in time. */
-#define AHEAD_TIMERS (2 * AHEAD_TIMER)
-
-static const struct transit *near_message(const struct engine *e, const struct lane *lane, uint32_t before)
-{
-    return slab_get_unchecked(&e->transits, ENTRY_ID(lane_item(lane, before)->payload));
-}
-
-static void message_soon(const struct engine *e, const struct transit *t, unsigned step)
-{
-    const struct flow_end *f = flow_of(e, t->end);
-
-    world_soon(e->world, f->peer, step,
-               &(struct prospect){.tag = f->user ? flow_of(e, f->user)->tag : 0, .msg = &t->msg});
-}
-
-/* Those behind a message that has just come over its link: each is one step further. */
-static void messages_ahead(const struct engine *e, const struct lane *lane)
-{
-    const struct flow_end *f;
-
-    switch (lane->len < AHEAD_MESSAGE ? lane->len : AHEAD_MESSAGE) {
-    case 5: __builtin_prefetch(near_message(e, lane, 4)); /* fall through */
-    case 4: __builtin_prefetch(flow_of(e, near_message(e, lane, 3)->end)); /* fall through */
-    case 3:
-        f = flow_of(e, near_message(e, lane, 2)->end);
-        if (f->user) __builtin_prefetch(flow_of(e, f->user)); /* fall through */
-    case 2: message_soon(e, near_message(e, lane, 1), 0); /* fall through */
-    case 1: message_soon(e, near_message(e, lane, 0), 1); /* fall through */
-    case 0: break;
-    default: UNREACHABLE();
-    }
-}
-
-static void timer_soon(const struct engine *e, uint32_t id, unsigned step)
-{
-    const struct timer *t = slab_get_unchecked(&e->timers, id);
-
-    if (step == 0)
-        __builtin_prefetch(t);
-    else
-        world_soon(e->world, t->self, step - 1, &(struct prospect){.token = t->token});
-}
-
-/* One timer further: of the last ones, one step more for each. */
-static void timers_ahead(struct engine *e)
-{
-    size_t first, end;
-    const struct cal_entry *ready = calendar_ready(&e->calendar, &first, &end);
-
-    if (e->near_refills != e->calendar.refills || e->near_next < first) {
-        e->near_refills = e->calendar.refills;
-        e->near_next = first;
-    }
-    if (e->near_next >= first + AHEAD_TIMERS || e->near_next >= end + AHEAD_TIMER) return;
-    for (unsigned step = 0; step < AHEAD_TIMER && step <= e->near_next - first; step++) {
-        size_t i = e->near_next - step;
-
-        if (i < end && ENTRY_OF(ready[i].payload) == ENTRY_TIMER)
-            timer_soon(e, ENTRY_ID(ready[i].payload), step);
-    }
-    e->near_next++;
-}
-
 static void step(struct engine *e)
 {
     struct cal_item item;
 
     if (!calendar_pop(&e->calendar, &item)) UNREACHABLE();
     e->now = item.at;
-    timers_ahead(e);
+    ahead_timers(&e->ahead);
     switch (ENTRY_OF(item.payload)) {
     case ENTRY_MESSAGE:
-        if (item.lane) messages_ahead(e, item.lane);
+        if (item.lane) ahead_messages(&e->ahead, item.lane);
         on_message(e, ENTRY_ID(item.payload));
         break;
     case ENTRY_SERVED: on_message(e, ENTRY_ID(item.payload)); break;
@@ -889,6 +783,11 @@ static int engine_init(struct engine *e)
     if ((r = network_new(e->plan, &e->network)) < 0) return r;
     if ((r = world_new(&world, &e->world)) < 0) return r;
     e->ends = world_flow_ends(e->world);
+    e->ahead = (struct ahead){.world = e->world,
+                              .ends = e->ends,
+                              .transits = &e->transits,
+                              .timers = &e->timers,
+                              .calendar = &e->calendar};
     return 0;
 }
 
