@@ -377,9 +377,16 @@ static void request_say(struct wire *w, const struct msg *m)
     stream_flow_on(r);
 }
 
+/* What its peer still says is not counted any more. */
+static void turn_away(struct request *r)
+{
+    driver_give_up(&r->wire);
+    request_free(r);
+}
+
 static void on_abandoned_long(evutil_socket_t fd, short what, void *user)
 {
-    request_free(user);
+    turn_away(user);
 }
 
 /* What waits at the server, a poll or a stream, must be told at once that nobody is there. */
@@ -401,7 +408,7 @@ static void see_through(struct request *r)
     if (r->open.kind == M_STREAM || r->open.kind == M_WORK_POLL) hang_up(r);
     stream_flow_on(r);
     if (++c->abandoned_count > ABANDONED_MAX)
-        request_free(container_of(list_first(&c->abandoned), struct request, abandoned));
+        turn_away(container_of(list_first(&c->abandoned), struct request, abandoned));
 }
 
 static void request_over(struct wire *w)
@@ -425,6 +432,7 @@ static struct wire *client_open(struct dialer *dialer, addr_t from, addr_t to, s
     if (!r || !(r->body = evbuffer_new())) PANIC_MEMORY("out of memory for a request");
     list_init(&r->abandoned);
     r->wire.ops = &request_ops;
+    r->wire.reads_on = true;
     r->c = c;
     r->from = from;
     r->open = *m;

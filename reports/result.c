@@ -38,6 +38,8 @@ int result_alloc(struct result **ret_result)
     vec_init(&result->objectives, 1000);
     vec_init(&result->parts, RESULT_PARTS_MAX);
     vec_init(&result->flows, FLOWCOUNT_KINDS);
+    vec_init(&result->ways, WAY_COUNT);
+    vec_init(&result->way_flows, (size_t)WAY_COUNT * FLOWCOUNT_KINDS);
     vec_init(&result->slowest, RESULT_SLOWEST_MAX);
     vec_init(&result->segments, 1u << 20);
     vec_init(&result->interval_ends_ns, 10000);
@@ -56,6 +58,8 @@ void result_free(struct result *result)
     vec_deinit(&result->objectives);
     vec_deinit(&result->parts);
     vec_deinit(&result->flows);
+    vec_deinit(&result->ways);
+    vec_deinit(&result->way_flows);
     vec_deinit(&result->slowest);
     vec_deinit(&result->segments);
     vec_deinit(&result->interval_ends_ns);
@@ -212,77 +216,6 @@ static int add_counts(const struct run_result *run, struct result *r)
     return e < 0 ? e : add_parts(run, r);
 }
 
-static const char *flow_name(const struct run_result *run, struct result *r, uint32_t kind)
-{
-    CLEANUP(str_deinit) struct str name = STR_INIT(64);
-
-    if (run->flow_names && kind < run->flow_name_count && run->flow_names[kind])
-        return texts_keep(&r->texts, run->flow_names[kind]);
-    str_appendf(&name, "kind_%u", (unsigned)kind);
-    return texts_keep(&r->texts, str_text(&name));
-}
-
-/* Somebody gave up on what was on its way to him. */
-static bool gave_up(const struct recorder *recorder)
-{
-    bool found =
-        recorder_counter(recorder, COUNTER_TIMEOUTS) || recorder_counter(recorder, COUNTER_LAGGARDS_DROPPED);
-
-    for (enum account a = 0; a < ACCOUNT_COUNT; a++) {
-        struct ledger_totals t;
-
-        ledger_totals(recorder_ledger(recorder), a, &t);
-        found |= t.ends[LEDGER_LOST] > 0;
-    }
-    return found;
-}
-
-/* Whether something may have been lost on the way without anybody left to count it: by a process that was
- * killed, a run that was cut short, a relay that held it for a reader who went away, or a time-out. */
-static bool may_lose_flows(const struct run_result *run)
-{
-    if (run->interrupted || run->invalid_reason_count) return true;
-    for (enum link_id link = 0; link < LINK_COUNT; link++)
-        if (plan_link_relayed(run->plan, link)) return true;
-    for (uint32_t i = 0; i < run->plan->fault_count; i++) {
-        if (run->plan->faults[i].kind != FAULT_ANSWER) return true;
-    }
-    return gave_up(run->recorder);
-}
-
-static bool flow_fits(const struct flowcount *flows, uint32_t kind, bool may_lose)
-{
-    uint64_t emitted = flowcount_get(flows, kind, FLOW_EMITTED);
-    uint64_t ended = flowcount_get(flows, kind, FLOW_DECODED) + flowcount_get(flows, kind, FLOW_RETURNED) +
-                     flowcount_get(flows, kind, FLOW_CUT);
-
-    return emitted == ended || (may_lose && ended < emitted);
-}
-
-static int add_flows(const struct run_result *run, struct result *r)
-{
-    const struct flowcount *flows = recorder_flows(run->recorder);
-
-    bool may_lose = strcmp(run->clock, "live") == 0 && may_lose_flows(run);
-
-    r->flows_balanced = true;
-    for (uint32_t kind = 0; kind < FLOWCOUNT_KINDS; kind++) {
-        struct result_flow flow = {.kind = NULL};
-        uint64_t any = 0;
-        int e;
-
-        for (enum flow_fate f = 0; f < FLOW_FATE_COUNT; f++)
-            any |= flow.counts[f] = flowcount_get(flows, kind, f);
-        if (!any) continue;
-        r->flows_balanced &= flow_fits(flows, kind, may_lose);
-        flow.kind = flow_name(run, r, kind);
-        if (!flow.kind) return -ENOMEM;
-        e = vec_push(&r->flows, flow);
-        if (e < 0) return e;
-    }
-    return 0;
-}
-
 static int add_slowest(const struct span_report *spans, struct result *r)
 {
     for (uint32_t i = 0; i < spans->n_slowest && i < RESULT_SLOWEST_MAX; i++) {
@@ -431,7 +364,7 @@ static int add_intervals(const struct run_result *run, struct result *r)
 int result_new(const struct run_result *run, struct result **ret_result)
 {
     static int (*const parts[])(const struct run_result *, struct result *) = {
-        add_head, add_objectives, add_ledger,    add_counts,        result_add_rates,    add_flows,
+        add_head, add_objectives, add_ledger,    add_counts,        result_add_rates,    result_add_flows,
         add_hops, add_cost,       add_intervals, result_add_faults, result_add_validity,
     };
     CLEANUP(result_free_p) struct result *r = NULL;

@@ -122,6 +122,16 @@ struct result_flow {
     uint64_t counts[FLOW_FATE_COUNT];
 };
 
+/* The messages of a link in one direction. */
+struct result_way {
+    const char *link;             /* "client-orchestrator", …, "tunnel", "none" */
+    const char *from, *to;        /* roles: who sends and who receives */
+    const char *may_lose;         /* why fewer may have ended than were emitted; NULL: they must balance */
+    uint64_t given_up;            /* flows that the sender broke off */
+    bool balanced;                /* as far as they must */
+    uint32_t first_flow, n_flows; /* in result.way_flows: kinds that occurred */
+};
+
 /* Counters that are also told a second. */
 enum rate { RATE_CONNECTIONS, RATE_HANDSHAKES, RATE_COUNT };
 
@@ -193,7 +203,9 @@ struct result {
     uint64_t counters[COUNTER_COUNT];
     struct result_rate rates[RATE_COUNT];
     VEC(struct result_flow) flows; /* kinds that occurred */
-    bool flows_balanced;
+    VEC(struct result_way) ways;   /* on which there were any */
+    VEC(struct result_flow) way_flows;
+    bool flows_balanced; /* each way is */
 
     uint64_t hops_calls, hops_calls_open, hops_calls_shed, hops_marks_stray, hops_marks_dropped,
         hops_total_ns;
@@ -213,6 +225,10 @@ struct result {
 
 /* Makes the figures. 0; -ENOMEM; -EOVERFLOW for a sum of 2^63 or more (292 years). */
 int result_new(const struct run_result *run, struct result **ret_result);
+
+/* Whether a kind's counts are as they must be: emitted = decoded + returned + cut, or, where messages may be
+ * lost (not NULL), no more of them than were emitted. */
+bool result_flow_fits(const struct result_flow *flow, const char *may_lose);
 
 /* NULL is allowed. */
 void result_free(struct result *result);

@@ -139,6 +139,37 @@ static void metrics(struct emit *j, const struct result *r)
     emit_end(j);
 }
 
+static void flows(struct emit *j, const struct result_flow *items, size_t n)
+{
+    emit_object(j, "flows", false);
+    for (size_t i = 0; i < n; i++) {
+        emit_object(j, items[i].kind, true);
+        for (enum flow_fate f = 0; f < FLOW_FATE_COUNT; f++)
+            emit_u64(j, flow_fate_name(f), items[i].counts[f]);
+        emit_end(j);
+    }
+    emit_end(j);
+}
+
+static void flow_links(struct emit *j, const struct result *r)
+{
+    emit_list(j, "flow_links", false);
+    for (size_t i = 0; i < r->ways.len; i++) {
+        const struct result_way *w = &r->ways.items[i];
+
+        emit_object(j, NULL, false);
+        emit_text(j, "link", w->link);
+        emit_text(j, "from", w->from);
+        emit_text(j, "to", w->to);
+        emit_bool(j, "balanced", w->balanced);
+        emit_text(j, "may_lose", w->may_lose);
+        emit_u64(j, "given_up", w->given_up);
+        flows(j, r->way_flows.items + w->first_flow, w->n_flows);
+        emit_end(j);
+    }
+    emit_end(j);
+}
+
 static void counts(struct emit *j, const struct result *r)
 {
     emit_object(j, "counters", false);
@@ -154,14 +185,8 @@ static void counts(struct emit *j, const struct result *r)
     }
     emit_end(j);
     emit_bool(j, "flows_balanced", r->flows_balanced);
-    emit_object(j, "flows", false);
-    for (size_t i = 0; i < r->flows.len; i++) {
-        emit_object(j, r->flows.items[i].kind, true);
-        for (enum flow_fate f = 0; f < FLOW_FATE_COUNT; f++)
-            emit_u64(j, flow_fate_name(f), r->flows.items[i].counts[f]);
-        emit_end(j);
-    }
-    emit_end(j);
+    flows(j, r->flows.items, r->flows.len);
+    flow_links(j, r);
 }
 
 static void hops(struct emit *j, const struct result *r)

@@ -237,6 +237,57 @@ static void metrics(struct json_in *in, struct result *r)
     }
 }
 
+static void flow(struct json_in *in, json_t *object, const char *kind, struct result *r,
+                 struct result_flow *ret)
+{
+    json_in_enter(in, kind, 0);
+    *ret = (struct result_flow){.kind = texts_keep(&r->texts, kind)};
+    for (enum flow_fate f = 0; f < FLOW_FATE_COUNT; f++)
+        ret->counts[f] = json_in_u64(in, object, flow_fate_name(f));
+    if (!ret->kind && in->result == 0) in->result = -ENOMEM;
+    json_in_leave(in);
+}
+
+static void flow_link(struct json_in *in, json_t *object, struct result *r)
+{
+    struct result_way w = {.first_flow = (uint32_t)r->way_flows.len};
+    json_t *flows = json_in_object(in, object, "flows"), *one;
+    const char *kind;
+
+    w.link = json_in_text(in, object, "link");
+    w.from = json_in_text(in, object, "from");
+    w.to = json_in_text(in, object, "to");
+    w.balanced = json_in_bool(in, object, "balanced");
+    w.may_lose = json_in_text_or_null(in, object, "may_lose");
+    w.given_up = json_in_u64(in, object, "given_up");
+    json_in_enter(in, "flows", 0);
+    json_object_foreach(flows, kind, one)
+    {
+        struct result_flow item;
+
+        flow(in, one, kind, r, &item);
+        PUSH(in, &r->way_flows, item);
+    }
+    json_in_leave(in);
+    w.n_flows = (uint32_t)(r->way_flows.len - w.first_flow);
+    PUSH(in, &r->ways, w);
+}
+
+static void flow_links(struct json_in *in, struct result *r)
+{
+    json_t *list;
+
+    if (!json_object_get(in->root, "flow_links")) return; /* older results have none */
+    list = json_in_list(in, in->root, "flow_links");
+    json_in_enter(in, "flow_links", 0);
+    for (size_t i = 0; i < json_array_size(list) && in->result == 0; i++) {
+        json_in_enter(in, NULL, i);
+        flow_link(in, json_array_get(list, i), r);
+        json_in_leave(in);
+    }
+    json_in_leave(in);
+}
+
 static void counts(struct json_in *in, struct result *r)
 {
     json_t *counters = json_in_object(in, in->root, "counters");
@@ -251,16 +302,13 @@ static void counts(struct json_in *in, struct result *r)
     json_in_enter(in, "flows", 0);
     json_object_foreach(flows, kind, object)
     {
-        struct result_flow flow = {.kind = texts_keep(&r->texts, kind)};
+        struct result_flow item;
 
-        json_in_enter(in, kind, 0);
-        for (enum flow_fate f = 0; f < FLOW_FATE_COUNT; f++)
-            flow.counts[f] = json_in_u64(in, object, flow_fate_name(f));
-        if (!flow.kind && in->result == 0) in->result = -ENOMEM;
-        PUSH(in, &r->flows, flow);
-        json_in_leave(in);
+        flow(in, object, kind, r, &item);
+        PUSH(in, &r->flows, item);
     }
     json_in_leave(in);
+    flow_links(in, r);
 }
 
 static void rates(struct json_in *in, struct result *r)

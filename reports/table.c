@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define FAULTS_SHOWN 20u
+#define FAULTS_SHOWN       20u
+#define BROKEN_FLOWS_SHOWN 3u
 
 /* What all sections share. */
 struct page {
@@ -317,15 +318,52 @@ static void cost(struct page *p)
         }
         str_putc(p->out, '\n');
     }
-    if (!r->flows_balanced)
-        str_puts(p->out, "\n  BROKEN: messages were lost or doubled (emitted = decoded + returned + cut); "
-                         "see flows in result.json\n");
+}
+
+/* The kind of message whose count is wrong, and where. */
+static void broken_flow(struct page *p, const struct result_way *w, const struct result_flow *f)
+{
+    human_text(p->out, w->from, 0);
+    str_puts(p->out, " to ");
+    human_text(p->out, w->to, 0);
+    str_puts(p->out, " (");
+    human_text(p->out, w->link, 0);
+    str_puts(p->out, "), ");
+    human_text(p->out, f->kind, 0);
+    str_puts(p->out, ":");
+    for (enum flow_fate fate = 0; fate < FLOW_FATE_COUNT; fate++)
+        str_appendf(p->out, "%s %llu %s", fate ? "," : "", (unsigned long long)f->counts[fate],
+                    flow_fate_name(fate));
+}
+
+static void flows(struct page *p)
+{
+    const struct result *r = p->r;
+    unsigned count = 0;
+
+    if (r->flows_balanced) return;
+    str_puts(p->out,
+             "\n  BROKEN: messages were lost or doubled (emitted = decoded + returned + cut is wrong)");
+    for (size_t i = 0; i < r->ways.len; i++) {
+        const struct result_way *w = &r->ways.items[i];
+
+        for (uint32_t k = 0; k < w->n_flows; k++) {
+            const struct result_flow *f = &r->way_flows.items[w->first_flow + k];
+
+            if (result_flow_fits(f, w->may_lose)) continue;
+            if (count++ >= BROKEN_FLOWS_SHOWN) continue;
+            str_puts(p->out, count == 1 ? ": " : "; ");
+            broken_flow(p, w, f);
+        }
+    }
+    if (count > BROKEN_FLOWS_SHOWN) str_appendf(p->out, "; and %u more", count - BROKEN_FLOWS_SHOWN);
+    str_puts(p->out, "; see flow_links in result.json\n");
 }
 
 int table_result(const struct result *result, const struct table_options *options, struct str *out)
 {
     static void (*const sections[])(struct page *) = {
-        head, banner, objectives, faults, metrics, hops, marks_dropped, ledger, counters, rates, cost,
+        head, banner, objectives, faults, metrics, hops, marks_dropped, ledger, counters, rates, cost, flows,
     };
     struct page p = {.r = result, .colour = options->colour, .out = out};
 

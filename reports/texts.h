@@ -22,6 +22,9 @@ int result_alloc(struct result **ret_result);
 /* result_faults.c: the plan's faults in words. */
 int result_add_faults(const struct run_result *run, struct result *r);
 
+/* result_flows.c: what became of the messages between components. */
+int result_add_flows(const struct run_result *run, struct result *r);
+
 /* result_rates.c: how often counters grew, from the series. */
 int result_add_rates(const struct run_result *run, struct result *r);
 

@@ -27,6 +27,7 @@ struct arrival {
     uint32_t wire, via; /* slots; EVENT_MSG */
     bool accept;
     bool uncounted; /* a surface said it */
+    uint8_t way;    /* EVENT_MSG: that it came by */
 };
 
 struct driver {
@@ -110,9 +111,20 @@ static bool is_counted(const struct msg *m)
     }
 }
 
-static void count_flow(struct driver *d, addr_t self, const struct msg *m, enum flow_fate fate)
+/* What is said within a tunnel stream passes the edge and the connector as ciphertext: its two ends alone
+ * can count it, each of which knows the link next to it. */
+static uint32_t way_of(uint32_t way, const struct msg *m)
 {
-    if (is_counted(m)) recorder_flow(driver_recorder(d, self), m->kind, fate, 1);
+    enum link_id link = (enum link_id)WAY_LINK(way);
+    bool inner = m->kind == M_INNER_HELLO || m->kind == M_MCP_CALL || m->kind == M_MCP_RESULT;
+
+    if (!inner || (link != LINK_ORCHESTRATOR_EDGE && link != LINK_CONNECTOR_PROXY)) return way;
+    return WAY_TUNNEL + WAY_DIALS(way);
+}
+
+static void count_flow(struct driver *d, addr_t self, uint32_t way, const struct msg *m, enum flow_fate fate)
+{
+    if (is_counted(m)) recorder_flow(driver_recorder(d, self), way_of(way, m), m->kind, fate, 1);
 }
 
 /* Wires
@@ -130,13 +142,15 @@ static struct wire *wire_of(struct driver *d, uint32_t flow)
     return wire_get(d, world_flow(d->world, flow).user);
 }
 
-static void wire_bind(struct driver *d, struct wire *w)
+static void wire_bind(struct driver *d, struct wire *w, addr_t self, addr_t peer)
 {
     w->slot = slab_alloc(&d->wires);
     if (!w->slot) PANIC("more than %u flows in one process", d->wires.limit);
     *(struct wire **)slab_get_unchecked(&d->wires, w->slot) = w;
     w->driver = d;
     w->flow = 0;
+    w->way_out = (uint8_t)way_between(ADDR_ROLE(self), ADDR_ROLE(peer));
+    w->way_in = (uint8_t)way_between(ADDR_ROLE(peer), ADDR_ROLE(self));
 }
 
 static void wire_set_flow(struct driver *d, struct wire *w, uint32_t flow)
@@ -153,11 +167,20 @@ static void wire_over(struct driver *d, struct wire *w)
     w->ops->over(w);
 }
 
+void driver_give_up(const struct wire *w)
+{
+    if (!w->uncounted) recorder_give_up(driver_recorder(w->driver, w->driver->any), w->way_out);
+}
+
+static void wire_send(struct wire *w, const struct msg *m)
+{
+    if (m->type == MSG_RESET && !w->reads_on) driver_give_up(w);
+    w->ops->send(w, m);
+}
+
 static void wire_reset(struct wire *w, enum reset_cause cause)
 {
-    struct msg m = {.type = MSG_RESET, .a = cause};
-
-    w->ops->send(w, &m);
+    wire_send(w, &(struct msg){.type = MSG_RESET, .a = cause});
 }
 
 static void on_over(void *user, uint32_t flow)
@@ -193,34 +216,39 @@ static void queue_event(struct driver *d, enum event_type type, addr_t self, uin
 bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w,
                    struct msg open)
 {
+    uint32_t way = way_between(ADDR_ROLE(from), ADDR_ROLE(self));
+
     open.type = MSG_OPEN;
     if (!world_has(d->world, self) || (via && !via->slot)) {
-        if (!w->uncounted) count_flow(d, self, &open, FLOW_CUT);
+        if (!w->uncounted) count_flow(d, self, way, &open, FLOW_CUT);
         return false;
     }
-    wire_bind(d, w);
+    wire_bind(d, w, self, from);
     w->opened_kind = M_NONE;
     queue(d, (struct arrival){.event = {.type = EVENT_MSG, .self = self, .from = from, .msg = open},
                               .wire = w->slot,
                               .via = via ? via->slot : 0,
-                              .accept = true});
+                              .accept = true,
+                              .way = w->way_in});
     return true;
 }
 
 void driver_receive(struct wire *w, struct msg m)
 {
     if (!w->slot) {
-        if (w->driver && !w->uncounted) count_flow(w->driver, w->driver->any, &m, FLOW_CUT);
+        if (w->driver && !w->uncounted) count_flow(w->driver, w->driver->any, w->way_in, &m, FLOW_CUT);
         return;
     }
-    queue(w->driver, (struct arrival){.event = {.type = EVENT_MSG, .msg = m}, .wire = w->slot});
+    queue(w->driver,
+          (struct arrival){.event = {.type = EVENT_MSG, .msg = m}, .wire = w->slot, .way = w->way_in});
 }
 
 void driver_returned(struct wire *w, enum msg_kind request, struct msg m)
 {
     struct msg returned = {.kind = (uint16_t)request};
 
-    if (w->driver && !w->uncounted) count_flow(w->driver, w->driver->any, &returned, FLOW_RETURNED);
+    if (w->driver && !w->uncounted)
+        count_flow(w->driver, w->driver->any, w->way_out, &returned, FLOW_RETURNED);
     if (w->slot)
         queue(w->driver,
               (struct arrival){.event = {.type = EVENT_MSG, .msg = m}, .wire = w->slot, .uncounted = true});
@@ -228,7 +256,7 @@ void driver_returned(struct wire *w, enum msg_kind request, struct msg m)
 
 void driver_cut(const struct wire *w, const struct msg *m)
 {
-    if (!w->uncounted) count_flow(w->driver, w->driver->any, m, FLOW_CUT);
+    if (!w->uncounted) count_flow(w->driver, w->driver->any, w->way_out, m, FLOW_CUT);
 }
 
 void driver_tell(struct driver *d, addr_t self, enum event_type type)
@@ -300,9 +328,9 @@ static void perform_open(struct driver *d, const struct effect *ef)
     struct wire *w;
 
     ASSERT(dialer);
-    count_flow(d, ef->self, &ef->msg, FLOW_EMITTED);
+    count_flow(d, ef->self, way_between(ADDR_ROLE(ef->self), ADDR_ROLE(ef->to)), &ef->msg, FLOW_EMITTED);
     w = dialer->open(dialer, ef->self, ef->to, via, &ef->msg);
-    wire_bind(d, w);
+    wire_bind(d, w, ef->self, ef->to);
     w->opened_kind = ef->msg.kind;
     wire_set_flow(d, w, ef->flow);
 }
@@ -316,8 +344,8 @@ static void perform(struct driver *d, const struct effect *ef)
     case EFFECT_SEND:
         w = wire_of(d, ef->flow);
         ASSERT(w);
-        if (!w->uncounted) count_flow(d, ef->self, &ef->msg, FLOW_EMITTED);
-        w->ops->send(w, &ef->msg);
+        if (!w->uncounted) count_flow(d, ef->self, w->way_out, &ef->msg, FLOW_EMITTED);
+        wire_send(w, &ef->msg);
         break;
     case EFFECT_TIMER: perform_timer(d, ef); break;
     case EFFECT_DONE:
@@ -359,7 +387,7 @@ static void count_returned(struct driver *d, const struct arrival *a, struct wir
 
     if (a->event.msg.type != MSG_RESET) return;
     if (a->event.msg.a == RESET_REFUSED || a->event.msg.a == RESET_UNREACHABLE)
-        count_flow(d, a->event.self, &opened, FLOW_RETURNED);
+        count_flow(d, a->event.self, w->way_out, &opened, FLOW_RETURNED);
 }
 
 static bool from_disk(const struct driver *d, const struct arrival *a)
@@ -379,7 +407,7 @@ static bool resolve(struct driver *d, struct arrival *a)
     wanted = a->accept ? !d->ended && w && accept_now(d, a, w) : find_flow(d, a, w) && !d->ended;
     /* A message for a flow that is over has no owner any more: any recorder of this process counts it. */
     if (!from_disk(d, a) && !(w && w->uncounted) && !a->uncounted)
-        count_flow(d, a->event.self ? a->event.self : d->any, &a->event.msg,
+        count_flow(d, a->event.self ? a->event.self : d->any, a->way, &a->event.msg,
                    wanted ? FLOW_DECODED : FLOW_CUT);
     if (wanted && !a->accept) count_returned(d, a, w);
     return wanted;

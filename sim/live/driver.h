@@ -39,10 +39,14 @@ struct wire_ops {
 struct wire {
     const struct wire_ops *ops;
     struct driver *driver;
-    uint32_t slot, flow; /* the driver's own */
+    uint32_t slot, flow; /* the driver's own, and the next two */
     uint16_t opened_kind;
-    bool
-        uncounted; /* set by a surface that asks on its own behalf: there is no peer to count the other end */
+    uint8_t way_out, way_in; /* way_between() to the peer and back */
+    /* Set by a surface: it asks on its own behalf, there is no peer to count the other end. */
+    bool uncounted;
+    /* Set by a surface: what the peer still says when the component has reset the flow, it reads and hands to
+     * driver_receive(), to be counted; if it gives that up, it calls driver_give_up(). */
+    bool reads_on;
 };
 
 /* Opens flows from one role to another. */
@@ -121,6 +125,11 @@ void driver_returned(struct wire *w, enum msg_kind request, struct msg m);
 
 /* A message that the component sent cannot be passed on, for its peer is gone: counted as cut off. */
 void driver_cut(const struct wire *w, const struct msg *m);
+
+/* What was on its way on this flow, in either direction, may have nobody left to count it: see
+ * flowcount_give_up(). For a surface that `reads_on`; the driver does so by itself for the RESETs of all
+ * others. */
+void driver_give_up(const struct wire *w);
 
 /* The run's clock. */
 nsec_t driver_now(const struct driver *d);

@@ -16,34 +16,63 @@ const char *flow_fate_name(enum flow_fate fate)
     return names[fate];
 }
 
-void flowcount_add(struct flowcount *t, uint32_t kind, enum flow_fate fate, uint64_t n)
+void flowcount_add(struct flowcount *t, uint32_t way, uint32_t kind, enum flow_fate fate, uint64_t n)
 {
-    ASSERT(kind < FLOWCOUNT_KINDS && fate < FLOW_FATE_COUNT);
-    shared_add(&t->counts[kind][fate], n);
+    ASSERT(way < WAY_COUNT && kind < FLOWCOUNT_KINDS && fate < FLOW_FATE_COUNT);
+    shared_add(&t->counts[way][kind][fate], n);
 }
 
-uint64_t flowcount_get(const struct flowcount *t, uint32_t kind, enum flow_fate fate)
+void flowcount_give_up(struct flowcount *t, uint32_t way)
 {
-    ASSERT(kind < FLOWCOUNT_KINDS && fate < FLOW_FATE_COUNT);
-    return shared_load(&t->counts[kind][fate]);
+    ASSERT(way < WAY_COUNT);
+    shared_add(&t->given_up[way], 1);
+}
+
+uint64_t flowcount_given_up(const struct flowcount *t, uint32_t way)
+{
+    ASSERT(way < WAY_COUNT);
+    return shared_load(&t->given_up[way]);
+}
+
+uint64_t flowcount_get(const struct flowcount *t, uint32_t way, uint32_t kind, enum flow_fate fate)
+{
+    ASSERT(way < WAY_COUNT && kind < FLOWCOUNT_KINDS && fate < FLOW_FATE_COUNT);
+    return shared_load(&t->counts[way][kind][fate]);
+}
+
+uint64_t flowcount_sum(const struct flowcount *t, uint32_t kind, enum flow_fate fate)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t way = 0; way < WAY_COUNT; way++) sum += flowcount_get(t, way, kind, fate);
+    return sum;
 }
 
 void flowcount_merge(struct flowcount *dst, const struct flowcount *src)
 {
-    for (uint32_t kind = 0; kind < FLOWCOUNT_KINDS; kind++)
-        for (enum flow_fate fate = 0; fate < FLOW_FATE_COUNT; fate++)
-            flowcount_add(dst, kind, fate, flowcount_get(src, kind, fate));
+    for (uint32_t way = 0; way < WAY_COUNT; way++) {
+        shared_add(&dst->given_up[way], flowcount_given_up(src, way));
+        for (uint32_t kind = 0; kind < FLOWCOUNT_KINDS; kind++)
+            for (enum flow_fate fate = 0; fate < FLOW_FATE_COUNT; fate++)
+                flowcount_add(dst, way, kind, fate, flowcount_get(src, way, kind, fate));
+    }
+}
+
+static bool is_balanced(const struct flowcount *t, uint32_t way, uint32_t kind)
+{
+    return flowcount_get(t, way, kind, FLOW_EMITTED) == flowcount_get(t, way, kind, FLOW_DECODED) +
+                                                            flowcount_get(t, way, kind, FLOW_RETURNED) +
+                                                            flowcount_get(t, way, kind, FLOW_CUT);
 }
 
 bool flowcount_balanced(const struct flowcount *t, uint32_t *ret_kind)
 {
-    for (uint32_t kind = 0; kind < FLOWCOUNT_KINDS; kind++) {
-        uint64_t ended = flowcount_get(t, kind, FLOW_DECODED) + flowcount_get(t, kind, FLOW_RETURNED) +
-                         flowcount_get(t, kind, FLOW_CUT);
-
-        if (flowcount_get(t, kind, FLOW_EMITTED) == ended) continue;
-        if (ret_kind) *ret_kind = kind;
-        return false;
+    for (uint32_t way = 0; way < WAY_COUNT; way++) {
+        for (uint32_t kind = 0; kind < FLOWCOUNT_KINDS; kind++) {
+            if (is_balanced(t, way, kind)) continue;
+            if (ret_kind) *ret_kind = kind;
+            return false;
+        }
     }
     return true;
 }

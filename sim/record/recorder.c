@@ -46,8 +46,15 @@ struct layout {
 static uint64_t layout_hash(void)
 {
     const uint64_t words[] = {
-        sizeof(struct recorder), METRIC_COUNT, ACCOUNT_COUNT,   COUNTER_COUNT,
-        LEDGER_END_COUNT,        MARK_COUNT,   HISTOGRAM_CELLS, sizeof(struct span_mark),
+        sizeof(struct recorder),
+        METRIC_COUNT,
+        ACCOUNT_COUNT,
+        COUNTER_COUNT,
+        LEDGER_END_COUNT,
+        MARK_COUNT,
+        HISTOGRAM_CELLS,
+        sizeof(struct span_mark),
+        WAY_COUNT,
     };
     uint64_t hash = RECORDER_VERSION;
 
@@ -274,9 +281,14 @@ void recorder_bill_running(struct recorder *r, nsec_t now)
     }
 }
 
-void recorder_flow(struct recorder *r, uint32_t kind, enum flow_fate fate, uint64_t n)
+void recorder_flow(struct recorder *r, uint32_t way, uint32_t kind, enum flow_fate fate, uint64_t n)
 {
-    if (is_on(r)) flowcount_add(&r->flows, kind, fate, n);
+    if (is_on(r)) flowcount_add(&r->flows, way, kind, fate, n);
+}
+
+void recorder_give_up(struct recorder *r, uint32_t way)
+{
+    if (is_on(r)) flowcount_give_up(&r->flows, way);
 }
 
 void recorder_mark(struct recorder *r, uint64_t call_id, enum mark mark, nsec_t at)

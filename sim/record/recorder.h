@@ -88,8 +88,9 @@ void recorder_meter(struct recorder *r, enum meter_kind kind, const struct meter
 /* For the supervisor of a dead role: whatever ran is billed up to `now`, when it died. */
 void recorder_bill_running(struct recorder *r, nsec_t now);
 
-/* Adds to a flow count; see flowcount_add(). NULL: does nothing. */
-void recorder_flow(struct recorder *r, uint32_t kind, enum flow_fate fate, uint64_t n);
+/* Adds to a flow count; see flowcount_add() and flowcount_give_up(). NULL: does nothing. */
+void recorder_flow(struct recorder *r, uint32_t way, uint32_t kind, enum flow_fate fate, uint64_t n);
+void recorder_give_up(struct recorder *r, uint32_t way);
 
 /* Marks a moment of a call; see span_mark(). NULL: does nothing. */
 void recorder_mark(struct recorder *r, uint64_t call_id, enum mark mark, nsec_t at);

@@ -178,9 +178,10 @@ static struct transit *transit_new(struct engine *e, uint32_t flow, enum stage s
     return t;
 }
 
-static void count_flow(struct engine *e, const struct msg *m, enum flow_fate fate)
+/* `f`: the sender's end. */
+static void count_flow(struct engine *e, const struct flow_end *f, const struct msg *m, enum flow_fate fate)
 {
-    recorder_flow(e->opts->recorder, m->kind, fate, 1);
+    recorder_flow(e->opts->recorder, network_way(e->network, f->owner, f->peer), m->kind, fate, 1);
 }
 
 /* The driver tells an end something itself, after a while. */
@@ -219,12 +220,13 @@ static void leave(struct engine *e, uint32_t id, struct transit *t)
 
 static void transmit(struct engine *e, uint32_t flow, const struct msg *m, bool dialed)
 {
-    struct end *end = end_of(flow_of(e, flow));
+    struct flow_end *f = flow_of(e, flow);
+    struct end *end = end_of(f);
     uint32_t id;
     struct transit *t = transit_new(e, flow, STAGE_DIAL, m, &id);
 
     t->dialed = dialed;
-    count_flow(e, m, FLOW_EMITTED);
+    count_flow(e, f, m, FLOW_EMITTED);
     if (end->leaves_at && end->leaves_at >= e->now)
         schedule_transit(e, in_order(e, e->now, &end->leaves_at), id);
     else
@@ -234,9 +236,11 @@ static void transmit(struct engine *e, uint32_t flow, const struct msg *m, bool 
 /* An OPEN finds nobody. */
 static void undeliverable(struct engine *e, const struct effect *ef, nsec_t told_at, enum reset_cause cause)
 {
-    count_flow(e, &ef->msg, FLOW_EMITTED);
-    count_flow(e, &ef->msg, FLOW_RETURNED);
-    flow_of(e, ef->flow)->flags |= END_CUT;
+    struct flow_end *f = flow_of(e, ef->flow);
+
+    count_flow(e, f, &ef->msg, FLOW_EMITTED);
+    count_flow(e, f, &ef->msg, FLOW_RETURNED);
+    f->flags |= END_CUT;
     tell(e, ef->flow, told_at, reset_msg(cause));
 }
 
@@ -301,7 +305,10 @@ static void perform_send(struct engine *e, const struct effect *ef)
 
     if (ef->msg.type == MSG_RESET) f->flags |= END_RESET;
     /* A disk is not told: what it has to say to an end that is over is dropped. */
-    if (ADDR_ROLE(f->peer) != ROLE_DISK) transmit(e, ef->flow, &ef->msg, false);
+    if (ADDR_ROLE(f->peer) == ROLE_DISK) return;
+    if (ef->msg.type == MSG_RESET)
+        recorder_give_up(e->opts->recorder, network_way(e->network, f->owner, f->peer));
+    transmit(e, ef->flow, &ef->msg, false);
 }
 
 static void perform_timer(struct engine *e, const struct effect *ef)
@@ -428,7 +435,7 @@ static void deliver_open(struct engine *e, uint32_t from_end, struct flow_end *f
 
     if (!is_up(e, from->peer) || from->flags & END_MISSED || (from->via && !carrier)) {
         enum reset_cause cause = from->via ? RESET_CARRIER : RESET_REFUSED;
-        count_flow(e, m, FLOW_RETURNED);
+        count_flow(e, from, m, FLOW_RETURNED);
         if (!from->over)
             tell(e, from_end, nsec_add(e->now, network_latency(e->network, from->peer, from->owner, e->now)),
                  reset_msg(cause));
@@ -438,7 +445,7 @@ static void deliver_open(struct engine *e, uint32_t from_end, struct flow_end *f
     end_begin(e, flow, carrier);
     flow_of(e, flow)->user = from_end;
     from->user = flow;
-    count_flow(e, m, FLOW_DECODED);
+    count_flow(e, from, m, FLOW_DECODED);
     deliver(e, flow, from->owner, m);
 }
 
@@ -447,10 +454,10 @@ static void deliver_transit(struct engine *e, const struct transit *t, struct fl
     if (f->opened && t->msg.type == MSG_OPEN) {
         deliver_open(e, t->end, f, &t->msg);
     } else if (f->user && !flow_of(e, f->user)->over) {
-        count_flow(e, &t->msg, FLOW_DECODED);
+        count_flow(e, f, &t->msg, FLOW_DECODED);
         deliver(e, f->user, 0, &t->msg);
     } else {
-        count_flow(e, &t->msg, FLOW_CUT);
+        count_flow(e, f, &t->msg, FLOW_CUT);
     }
 }
 
@@ -505,7 +512,7 @@ static bool arrive(struct engine *e, uint32_t id, struct transit *t, struct flow
     enum link_id link;
 
     if (f->flags & END_CUT || is_swallowed(e, t, f)) {
-        count_flow(e, &t->msg, FLOW_CUT);
+        count_flow(e, f, &t->msg, FLOW_CUT);
         return true;
     }
     if (t->dialed)
@@ -690,7 +697,7 @@ static void count_in_flight(struct engine *e)
     slab_for_each(id, &e->transits)
     {
         const struct transit *t = slab_get_unchecked(&e->transits, id);
-        if (t->stage != STAGE_LOCAL) count_flow(e, &t->msg, FLOW_CUT);
+        if (t->stage != STAGE_LOCAL) count_flow(e, flow_of(e, t->end), &t->msg, FLOW_CUT);
     }
 }
 

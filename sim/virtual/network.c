@@ -257,8 +257,8 @@ static nsec_t *wire_free_at(struct network *n, const struct passage *p)
 
 uint32_t network_way(const struct network *n, addr_t from, addr_t to)
 {
-    return 2u * n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].id +
-           n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].from_dials;
+    return WAY(n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].id,
+               n->between[ADDR_ROLE(from)][ADDR_ROLE(to)].from_dials);
 }
 
 /* Over a link with a rate, faults, or a latency that varies. */

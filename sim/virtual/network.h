@@ -7,6 +7,7 @@
 #include "sim/base/prng.h"
 #include "sim/base/vec.h"
 #include "sim/plan/plan.h"
+#include "sim/plan/way.h"
 
 struct host {
     nsec_t *core_free_at; /* for each core */
@@ -38,8 +39,8 @@ nsec_t network_message_cost(const struct network *n, addr_t at, uint32_t bytes);
  * link holds them back. */
 nsec_t network_transfer(struct network *n, addr_t from, addr_t to, nsec_t now, uint32_t bytes);
 
-/* A number for the link and the direction in which messages go from `from` to `to`, below NETWORK_WAYS. */
-#define NETWORK_WAYS (2u * LINK_COUNT)
+/* The link and the direction in which messages go from `from` to `to`: way_between(), below NETWORK_WAYS. */
+#define NETWORK_WAYS WAY(LINK_COUNT, 0)
 uint32_t network_way(const struct network *n, addr_t from, addr_t to);
 
 /* When the round trips of a dial that begins at `now` are over. A stalled or half-open link delays them until

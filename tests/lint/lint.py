@@ -25,7 +25,7 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 # Of the plan, these see its types, and not the parser.
 SEE_TYPES_ONLY = ["sim/policy", "sim/record", "sim/world", "sim/virtual"]
-PLAN_TYPES = ["sim/plan/plan.h", "sim/plan/fault_rules.h"]
+PLAN_TYPES = ["sim/plan/plan.h", "sim/plan/way.h", "sim/plan/fault_rules.h"]
 
 # Who may know a library: the start of its headers' names, and the files or rooms that include them.
 LIBRARIES = [

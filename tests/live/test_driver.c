@@ -185,9 +185,48 @@ START_TEST(what_comes_after_the_end_is_counted_as_cut_off)
     driver_receive(&c.wire, (struct msg){.type = MSG_OPEN, .kind = M_HEARTBEAT});
     driver_receive(&c.wire, (struct msg){.type = MSG_RESET, .a = RESET_CUT});
     event_base_loop(base, EVLOOP_NONBLOCK);
-    ck_assert_uint_eq(flowcount_get(recorder_flows(recorder), M_HEARTBEAT, FLOW_CUT), 1);
-    ck_assert_uint_eq(flowcount_get(recorder_flows(recorder), M_HEARTBEAT, FLOW_DECODED), 0);
-    ck_assert_uint_eq(flowcount_get(recorder_flows(recorder), M_NONE, FLOW_CUT), 0);
+    ck_assert_uint_eq(flowcount_sum(recorder_flows(recorder), M_HEARTBEAT, FLOW_CUT), 1);
+    ck_assert_uint_eq(flowcount_sum(recorder_flows(recorder), M_HEARTBEAT, FLOW_DECODED), 0);
+    ck_assert_uint_eq(flowcount_sum(recorder_flows(recorder), M_NONE, FLOW_CUT), 0);
+}
+END_TEST
+
+static uint64_t counted(uint32_t way, enum msg_kind kind, enum flow_fate fate)
+{
+    return flowcount_get(recorder_flows(recorder), way, kind, fate);
+}
+
+START_TEST(each_direction_of_a_link_is_counted)
+{
+    const uint32_t there = way_between(ROLE_PROXY, ROLE_MCP), back = way_between(ROLE_MCP, ROLE_PROXY);
+    struct caller c = {.wire.ops = &caller_ops};
+
+    ck_assert(driver_accept(driver, server, ADDR(ROLE_PROXY, 0), NULL, &c.wire, call(1)));
+    run_until_over(&c, 1);
+    ck_assert_uint_eq(counted(there, M_MCP_CALL, FLOW_DECODED), 1);
+    ck_assert_uint_eq(counted(back, M_MCP_RESULT, FLOW_EMITTED), 1);
+    driver_receive(&c.wire, (struct msg){.type = MSG_OPEN, .kind = M_HEARTBEAT});
+    driver_cut(&c.wire, &(struct msg){.type = MSG_OPEN, .kind = M_HEARTBEAT});
+    ck_assert_uint_eq(counted(there, M_HEARTBEAT, FLOW_CUT), 1);
+    ck_assert_uint_eq(counted(back, M_HEARTBEAT, FLOW_CUT), 1);
+    driver_returned(&c.wire, M_HEARTBEAT, (struct msg){.type = MSG_OPEN});
+    ck_assert_uint_eq(counted(back, M_HEARTBEAT, FLOW_RETURNED), 1);
+}
+END_TEST
+
+START_TEST(a_flow_that_is_reset_is_given_up_unless_its_surface_reads_on)
+{
+    const uint32_t way = way_between(ROLE_MCP, ROLE_PROXY);
+    struct caller c[2] = {{.wire = {.ops = &caller_ops}}, {.wire = {.ops = &caller_ops, .reads_on = true}}};
+
+    for (uint64_t i = 0; i < 2; i++)
+        ck_assert(driver_accept(driver, server, ADDR(ROLE_PROXY, 0), NULL, &c[i].wire, call(i + 1)));
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    driver_crash(driver, server);
+    ck_assert(c[0].resets == 1 && c[1].resets == 1);
+    ck_assert_uint_eq(flowcount_given_up(recorder_flows(recorder), way), 1);
+    driver_give_up(&c[1].wire);
+    ck_assert_uint_eq(flowcount_given_up(recorder_flows(recorder), way), 2);
 }
 END_TEST
 
@@ -293,6 +332,8 @@ int main(void)
     tcase_add_test(tests, a_call_is_answered_after_its_service_time);
     tcase_add_test(tests, a_caller_that_resets_hears_nothing_more);
     tcase_add_test(tests, what_comes_after_the_end_is_counted_as_cut_off);
+    tcase_add_test(tests, each_direction_of_a_link_is_counted);
+    tcase_add_test(tests, a_flow_that_is_reset_is_given_up_unless_its_surface_reads_on);
     tcase_add_test(tests, a_crash_resets_its_callers_and_refuses_new_ones);
     tcase_add_test(tests, a_replay_gets_every_effect);
     tcase_add_test(tests, a_flipped_byte_is_named);

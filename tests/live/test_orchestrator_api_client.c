@@ -151,7 +151,7 @@ END_TEST
 
 static uint64_t flows(enum msg_kind kind, enum flow_fate fate)
 {
-    return flowcount_get(recorder_flows(stage.recorder), kind, fate);
+    return flowcount_sum(recorder_flows(stage.recorder), kind, fate);
 }
 
 /* The driver binds the wire; here it is enough that it knows its driver and what it was opened with. */

@@ -81,7 +81,7 @@ static uint64_t ends(enum account account, enum ledger_end end)
 
 static uint64_t flows(enum msg_kind kind, enum flow_fate fate)
 {
-    return flowcount_get(recorder_flows(stage.recorder), kind, fate);
+    return flowcount_sum(recorder_flows(stage.recorder), kind, fate);
 }
 
 START_TEST(a_scenario_over_http)

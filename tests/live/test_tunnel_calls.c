@@ -227,6 +227,12 @@ START_TEST(a_wrong_text_is_noticed)
 }
 END_TEST
 
+static void all_came(uint32_t way, enum msg_kind kind, uint64_t n)
+{
+    ck_assert_uint_eq(flowcount_get(recorder_flows(chain.recorder), way, kind, FLOW_EMITTED), n);
+    ck_assert_uint_eq(flowcount_get(recorder_flows(chain.recorder), way, kind, FLOW_DECODED), n);
+}
+
 START_TEST(idle_streams_end_in_order)
 {
     struct tunnel_dialer *dialer =
@@ -237,6 +243,11 @@ START_TEST(idle_streams_end_in_order)
     chain_run_until(&chain, turns_done);
     chain_run_until(&chain, streams_done);
     ck_assert_uint_eq(calls(ACCOUNT_STREAM).ends[LEDGER_COMPLETED], calls(ACCOUNT_STREAM).opened);
+    /* Of a call within a stream edge and connector see nothing. */
+    all_came(WAY_TUNNEL + 1, M_MCP_CALL, 3);
+    all_came(WAY_TUNNEL, M_MCP_RESULT, 3);
+    all_came(way_between(ROLE_ORCHESTRATOR, ROLE_EDGE), M_MCP_CALL, 0);
+    all_came(way_between(ROLE_CONNECTOR, ROLE_PROXY), M_TUNNEL_STREAM, calls(ACCOUNT_STREAM).opened);
     stop(dialer);
 }
 END_TEST
@@ -260,6 +271,11 @@ START_TEST(a_lost_carrier_loses_the_attempt)
 }
 END_TEST
 
+static uint64_t given_up(enum role from, enum role to)
+{
+    return flowcount_given_up(recorder_flows(chain.recorder), way_between(from, to));
+}
+
 START_TEST(a_late_attempt_is_cancelled)
 {
     struct tunnel_dialer *dialer;
@@ -272,6 +288,10 @@ START_TEST(a_late_attempt_is_cancelled)
     ck_assert_uint_eq(calls(ACCOUNT_CALL).ends[LEDGER_FAILED], 3);
     chain_run_until(&chain, none_held);
     ck_assert_int_eq(chain.aborted, 2);
+    /* In between the end of the stream is passed on, and nothing given up. */
+    ck_assert_uint_eq(given_up(ROLE_ORCHESTRATOR, ROLE_EDGE), 2);
+    ck_assert_uint_eq(given_up(ROLE_PROXY, ROLE_MCP), 2);
+    ck_assert_uint_eq(given_up(ROLE_EDGE, ROLE_CONNECTOR), 0);
     strcpy(codec.target, "/content/400000");
     stop(dialer);
 }

@@ -3,6 +3,7 @@
 
 #include "sim/plan/arena.h"
 #include "sim/plan/fault_rules.h"
+#include "sim/plan/way.h"
 #include "tests/plan/plan_test.h"
 
 static struct plan *load_small(const char *deployment, const char *const *sets, size_t set_count)
@@ -530,6 +531,24 @@ START_TEST(test_links)
 }
 END_TEST
 
+START_TEST(test_ways)
+{
+    enum role from, to;
+
+    ck_assert_str_eq(way_name(way_between(ROLE_EDGE, ROLE_CONNECTOR), &from, &to), "connector-edge");
+    ck_assert(from == ROLE_EDGE && to == ROLE_CONNECTOR);
+    ck_assert_str_eq(way_name(WAY_TUNNEL + 1, &from, &to), "tunnel");
+    ck_assert(from == ROLE_ORCHESTRATOR && to == ROLE_PROXY);
+    ck_assert_uint_eq(way_between(ROLE_CLIENT, ROLE_MCP), WAY_NONE);
+    ck_assert_str_eq(way_name(WAY_NONE, &from, &to), "none");
+    ck_assert(from == ROLE_NONE && to == ROLE_NONE);
+    for (uint32_t way = 0; way < WAY_TUNNEL; way++) {
+        way_name(way, &from, &to);
+        ck_assert_uint_eq(way_between(from, to), way);
+    }
+}
+END_TEST
+
 START_TEST(test_arena)
 {
     struct plan_arena *arena = plan_arena_new(1000);
@@ -576,6 +595,7 @@ int main(void)
     tcase_add_test(tc, test_instances);
     tcase_add_test(tc, test_tenant_share);
     tcase_add_test(tc, test_links);
+    tcase_add_test(tc, test_ways);
     tcase_add_test(tc, test_arena);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

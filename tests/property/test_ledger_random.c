@@ -24,7 +24,7 @@ static uint64_t flows(const struct scenario_run *run, enum flow_fate fate)
     uint64_t sum = 0;
 
     for (uint32_t kind = 0; kind < M_KIND_COUNT; kind++)
-        sum += flowcount_get(recorder_flows(run->recorder), kind, fate);
+        sum += flowcount_sum(recorder_flows(run->recorder), kind, fate);
     return sum;
 }
 

@@ -76,40 +76,64 @@ END_TEST
 
 START_TEST(flows_are_conserved)
 {
-    struct flowcount a = {0}, b = {0};
+    static struct flowcount a, b;
+    const uint32_t way = WAY(LINK_PROXY_MCP, 1);
     uint32_t kind = 99;
 
     ck_assert(flowcount_balanced(&a, &kind));
     ck_assert_uint_eq(kind, 99);
-    flowcount_add(&a, 3, FLOW_EMITTED, 10);
-    flowcount_add(&a, 3, FLOW_RETURNED, 1);
-    flowcount_add(&b, 3, FLOW_DECODED, 7);
-    flowcount_add(&b, 63, FLOW_EMITTED, 1);
-    flowcount_add(&b, 63, FLOW_CUT, 1);
+    flowcount_add(&a, way, 3, FLOW_EMITTED, 10);
+    flowcount_add(&a, way, 3, FLOW_RETURNED, 1);
+    flowcount_add(&b, way, 3, FLOW_DECODED, 7);
+    flowcount_add(&b, WAY_NONE, 63, FLOW_EMITTED, 1);
+    flowcount_add(&b, WAY_NONE, 63, FLOW_CUT, 1);
+    flowcount_give_up(&b, way);
     ck_assert(!flowcount_balanced(&a, &kind));
     ck_assert_uint_eq(kind, 3);
     flowcount_merge(&a, &b);
     ck_assert(!flowcount_balanced(&a, NULL));
-    flowcount_add(&a, 3, FLOW_CUT, 2);
+    flowcount_add(&a, way, 3, FLOW_CUT, 2);
     ck_assert(flowcount_balanced(&a, NULL));
-    ck_assert_uint_eq(flowcount_get(&a, 3, FLOW_DECODED), 7);
+    ck_assert_uint_eq(flowcount_get(&a, way, 3, FLOW_DECODED), 7);
+    ck_assert_uint_eq(flowcount_given_up(&a, way), 1);
+    ck_assert_uint_eq(flowcount_given_up(&a, WAY_TUNNEL), 0);
     ck_assert_str_eq(flow_fate_name(FLOW_RETURNED), "returned");
+}
+END_TEST
+
+START_TEST(each_way_balances_by_itself)
+{
+    static struct flowcount t;
+
+    flowcount_add(&t, WAY(LINK_PROXY_MCP, 0), 3, FLOW_EMITTED, 1);
+    flowcount_add(&t, WAY(LINK_PROXY_MCP, 1), 3, FLOW_CUT, 1);
+    ck_assert(!flowcount_balanced(&t, NULL));
+    ck_assert_uint_eq(flowcount_sum(&t, 3, FLOW_EMITTED), 1);
+    ck_assert_uint_eq(flowcount_sum(&t, 3, FLOW_CUT), 1);
 }
 END_TEST
 
 START_TEST(a_kind_out_of_range_is_a_programmer_error)
 {
-    struct flowcount t = {0};
+    static struct flowcount t;
 
-    flowcount_add(&t, FLOWCOUNT_KINDS, FLOW_EMITTED, 1);
+    flowcount_add(&t, 0, FLOWCOUNT_KINDS, FLOW_EMITTED, 1);
+}
+END_TEST
+
+START_TEST(a_way_out_of_range_is_a_programmer_error)
+{
+    static struct flowcount t;
+
+    flowcount_add(&t, WAY_COUNT, 0, FLOW_EMITTED, 1);
 }
 END_TEST
 
 int main(void)
 {
-    return run_suite("names",
-                     TESTS(every_metric_has_its_name, every_hop_is_a_metric,
-                           every_counter_has_a_name_of_its_own, every_account_end_and_mark_has_a_name,
-                           flows_are_conserved),
-                     TESTS(a_kind_out_of_range_is_a_programmer_error));
+    return run_suite(
+        "names",
+        TESTS(every_metric_has_its_name, every_hop_is_a_metric, every_counter_has_a_name_of_its_own,
+              every_account_end_and_mark_has_a_name, flows_are_conserved, each_way_balances_by_itself),
+        TESTS(a_kind_out_of_range_is_a_programmer_error, a_way_out_of_range_is_a_programmer_error));
 }

@@ -123,8 +123,8 @@ static void one_call(struct synthetic *s, uint32_t i)
     recorder_record(r, METRIC_TOOL_CALL, length);
     recorder_record(r, METRIC_QUEUE_WAIT, length / 7 + 400);
     if (i % 100 == 0) recorder_record(r, METRIC_TUNNEL_USABLE, length);
-    recorder_flow(r, 1, FLOW_EMITTED, 1);
-    recorder_flow(r, 1, FLOW_DECODED, 1);
+    recorder_flow(r, WAY(LINK_CLIENT_ORCHESTRATOR, 1), 1, FLOW_EMITTED, 1);
+    recorder_flow(r, WAY(LINK_CLIENT_ORCHESTRATOR, 1), 1, FLOW_DECODED, 1);
     recorder_end(r, ACCOUNT_CALL, slot, i == 77 ? LEDGER_LOST : LEDGER_COMPLETED);
 }
 
@@ -146,9 +146,9 @@ static void record(struct synthetic *s)
     recorder_record(s->recorder, METRIC_EVENT_DELIVERY, 4000 * NSEC_PER_S);
     recorder_count(s->recorder, COUNTER_RETRIES, 12);
     recorder_count(s->recorder, COUNTER_SANDBOX_NS, 1234567890123);
-    recorder_flow(s->recorder, 9, FLOW_EMITTED, 3);
-    recorder_flow(s->recorder, 9, FLOW_RETURNED, 2);
-    recorder_flow(s->recorder, 9, FLOW_CUT, 1);
+    recorder_flow(s->recorder, WAY(LINK_PROXY_MCP, 0), 9, FLOW_EMITTED, 3);
+    recorder_flow(s->recorder, WAY(LINK_PROXY_MCP, 0), 9, FLOW_RETURNED, 2);
+    recorder_flow(s->recorder, WAY(LINK_PROXY_MCP, 0), 9, FLOW_CUT, 1);
 }
 
 static void spans(struct synthetic *s)
