@@ -24,7 +24,7 @@ const answer = (target, status, more = {}) => ({ kind: 'answer', at: '900ms', fo
 
 function checkBooks(result) {
   assert.equal(result.ledger.verdict, 'balanced');
-  assert.equal(result.flows_balanced, true, JSON.stringify(result.flows));
+  assert.equal(result.flows_balanced, true, JSON.stringify(result.flow_links.filter((way) => !way.balanced)));
   assert.equal(result.metrics['session.total'].count, result.ledger.accounts.session.completed);
   assert.equal(result.counters.hash_mismatches ?? 0, 0);
   assert.equal(result.counters.protocol_violations ?? 0, 0);
@@ -465,16 +465,20 @@ test('an objective that survives it', (t) => both(t, [kill('mcp/search')], {
   set: { '/objectives': ['count(retries) > 0', 'ratio(session.completed) == 100%', 'max(mcp.call) < 4s'] },
   check: (r) => assert.ok(r.objectives.every((o) => o.met === true)) }));
 
-test('a client that makes refused requests again on its own breaks the run', async (t) => {
+test('a client that makes refused requests again on its own breaks the run, also where something else is killed', async (t) => {
   const dir = folder(t);
-  const args = ['run', SCENARIO, '--progress', 'none', ...sets({ '/faults': [answer('orchestrator', 503)] })];
+  const args = ['run', SCENARIO, '--progress', 'none', ...sets({ '/faults': [answer('orchestrator', 503), kill('mcp/search')] })];
   const normal = await run([...args, '--out', 'normal'], { cwd: dir });
   const planted = await run([...args, '--out', 'planted'], { cwd: dir, program: process.env.WINDTUNNEL_PLANTED });
   assert.ok(normal.code === 0 || cameLate(readResult(join(dir, 'normal'), 'default')), normal.stderr);
   assert.equal(readResult(join(dir, 'normal'), 'default').flows_balanced, true);
+  for (const way of readResult(join(dir, 'normal'), 'default').flow_links)
+    assert.equal(way.may_lose, way.link === 'proxy-mcp' ? 'kill' : null, JSON.stringify(way));
   went(planted, 4);
-  assert.match(planted.stdout, /messages were lost or doubled/);
+  assert.match(planted.stdout, /messages were lost or doubled .*: (client|runner) to orchestrator \((client|runner)-orchestrator\), \w+: \d+ emitted, \d+ decoded/);
   assert.equal(readResult(join(dir, 'planted'), 'default').flows_balanced, false);
+  const wrong = readResult(join(dir, 'planted'), 'default').flow_links.filter((way) => !way.balanced);
+  assert.ok(wrong.length > 0 && wrong.every((way) => way.to === 'orchestrator'), JSON.stringify(wrong));
   assert.equal(readResult(join(dir, 'planted'), 'default').ledger.verdict, 'balanced');
 });
 
