@@ -19,8 +19,8 @@ build() {
     dir=$work/$1$2
     mkdir -p "$dir"
     find -L sim/base sim/plan sim/policy sim/record sim/world sim/virtual tests/golden sim/cmd/measured.c sim/cmd/measure_virtual.c \
-        reports/emit.c reports/human.c reports/objectives.c reports/result.c reports/result_faults.c reports/result_json.c \
-        reports/result_rates.c reports/result_validity.c -name '*.c' | sed "s|^|$root/|" |
+        reports/emit.c reports/human.c reports/objectives.c reports/result.c reports/result_faults.c reports/result_flows.c \
+        reports/result_json.c reports/result_rates.c reports/result_validity.c -name '*.c' | sed "s|^|$root/|" |
         (cd "$dir" && xargs -n 24 -P 2 "$1" "$2" -c -std=gnu17 -D_GNU_SOURCE -ffp-contract=off -w -I"$root")
     "$1" "$dir"/*.o -o "$dir/golden" -ljansson -lz
 }
