@@ -115,6 +115,9 @@ const completed = (result, account = 'session') =>
 const allDone = (result) => ['session', 'turn', 'call'].forEach((account) => completed(result, account));
 const EXECUTION = '/scripts/work/turns/0/steps/0/calls/0/execution';
 const lost = (result, account) => result.ledger.accounts[account].lost;
+/* A sanitized worker may be so late to acknowledge that its item is handed out once more. */
+const assertRequeued = ({ counters }, n) =>
+  (SANITIZED ? assert.ok(counters.work_requeued >= n, `${counters.work_requeued}`) : assert.equal(counters.work_requeued, n));
 
 describe('faults', { concurrency: CONCURRENCY }, () => {
 
@@ -443,7 +446,7 @@ test('workers vanish after they acknowledged', (t) =>
     check: (r) => {
       allDone(r);
       assert.equal(r.counters.faults_injected, 1);
-      assert.equal(r.counters.work_requeued, 3);
+      assertRequeued(r, 3);
     } }));
 
 test('… or while they run', (t) =>
@@ -451,7 +454,8 @@ test('… or while they run', (t) =>
     set: { [EXECUTION]: '400ms' },
     check: (r) => {
       allDone(r);
-      assert.deepEqual([r.counters.work_requeued, lost(r, 'sandbox')], [3, 3]);
+      assertRequeued(r, 3);
+      assert.equal(lost(r, 'sandbox'), 3);
     } }));
 
 // Verdicts
