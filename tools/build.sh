@@ -22,9 +22,10 @@ if [ ! -f "$dir/build.ninja" ]; then
     quiet meson setup "$dir" "$@"
     if is_release_by_gcc "$@"; then
         quiet meson configure "$dir" -Db_pgo=generate
-        ninja -C "$dir" --quiet tests/golden/golden
+        quiet ninja -C "$dir" tests/golden/golden
         quiet "$dir/tests/golden/golden" scenarios
         quiet meson configure "$dir" -Db_pgo=use
+        quiet ninja -C "$dir" build.ninja
     fi
 fi
 ninja -C "$dir" --quiet

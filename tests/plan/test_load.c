@@ -117,11 +117,14 @@ START_TEST(test_relayed_links)
 }
 END_TEST
 
-START_TEST(test_defaults_of_links)
+START_TEST(test_defaults_of_links_and_hosts)
 {
     static const uint32_t round_trips[LINK_COUNT] = {2, 2, 3, 2, 2, 1, 1};
     static const nsec_t client_us[LINK_COUNT] = {410, 410, 410, 410, 30, 30, 30};
     static const nsec_t server_us[LINK_COUNT] = {190, 190, 190, 190, 30, 30, 30};
+    static const nsec_t kilobyte_us[] = {
+        [ROLE_MCP] = 1,       [ROLE_ORCHESTRATOR] = 20, [ROLE_EDGE] = 4,   [ROLE_PROXY] = 4,
+        [ROLE_CONNECTOR] = 4, [ROLE_RUNNER] = 30,       [ROLE_CLIENT] = 30};
     CLEANUP(plan_free_p) struct plan *p = load_small("y", NULL, 0);
 
     for (int i = 0; i < LINK_COUNT; i++) {
@@ -135,7 +138,7 @@ START_TEST(test_defaults_of_links)
     for (int i = ROLE_MCP; i <= ROLE_CLIENT; i++) {
         ck_assert_uint_eq(p->hosts[i].cores, 2);
         ck_assert_uint_eq(p->hosts[i].message_ns, 20 * NSEC_PER_US);
-        ck_assert_uint_eq(p->hosts[i].kilobyte_ns, NSEC_PER_US);
+        ck_assert_uint_eq(p->hosts[i].kilobyte_ns, kilobyte_us[i] * NSEC_PER_US);
     }
 }
 END_TEST
@@ -574,7 +577,7 @@ int main(void)
 
     tcase_add_test(tc, test_defaults);
     tcase_add_test(tc, test_defaults_of_products);
-    tcase_add_test(tc, test_defaults_of_links);
+    tcase_add_test(tc, test_defaults_of_links_and_hosts);
     tcase_add_test(tc, test_relayed_links);
     tcase_add_test(tc, test_splits);
     tcase_add_test(tc, test_scripts);
