@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 what=${1:-build}
-build="gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libjansson-dev libnghttp2-dev libwslay-dev
+# make: gcc links in parallel with it.
+build="gcc libc6-dev make meson ninja-build pkg-config libevent-dev libssl-dev libjansson-dev libnghttp2-dev libwslay-dev
 zlib1g-dev check libsubunit-dev libjs-chart.js"
 
 missing=""
