@@ -1,195 +1,14 @@
 /* The control plane's surface over real sockets, asked by hand: good requests, bad ones, slow ones. */
-#include "mock-orchestrator/api_server.h"
 #include "mock-orchestrator/api_wire.h"
 #include "mock-orchestrator/json_text.h"
-#include "tests/live/api_stage.h"
+#include "tests/live/api_hand.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum { ANSWER_MAX = 4 << 20, BODY_MAX = 300000, CONTENT_MAX = 1 << 20 };
-
-static const char scenario[] =
-    "{\"schema\":\"windtunnel.scenario/1\",\"name\":\"api\",\"duration\":\"1h\","
-    "\"load\":{\"a\":{\"script\":\"s\",\"process\":\"at-once\",\"sessions\":1}},"
-    "\"scripts\":{\"s\":{\"turns\":[{\"message_bytes\":5,\"steps\":[{\"model\":\"1ms\",\"calls\":"
-    "[{\"tool\":\"bash\",\"execution\":\"1500ms\",\"output\":67}]}],\"answer\":{\"model\":\"1ms\"}}]},"
-    "\"chat\":{\"turns\":[{\"answer\":{\"model\":\"0s\",\"bytes\":20}}]}},"
-    "\"orchestrator\":{\"sessions_max\":100,\"stream_buffer\":50},"
-    "\"runners\":{\"p\":{\"cold_start\":\"3ms\"},\"q\":{\"cold_start\":\"3ms\"},\"r\":{\"cold_start\":"
-    "\"3ms\"}}}";
-
-static struct api_stage stage;
-static struct api_server *server;
-static char *answer; /* the last one, whole */
-
-static void setup(void)
-{
-    static const struct api_environment environments[] = {{"env_x", "W"}, {"env y", "V"}};
-    struct api_server_options server_options = {.self = ADDR(ROLE_ORCHESTRATOR, 0),
-                                                .listen = "127.0.0.1:0",
-                                                .api_key = "K",
-                                                .environments = environments,
-                                                .environment_count = 2,
-                                                .create_environments = true,
-                                                .body_bytes_max = BODY_MAX,
-                                                .content_bytes_max = CONTENT_MAX,
-                                                .document_bytes_max = 1 << 16,
-                                                .request_timeout_ns = NSEC_PER_S,
-                                                .ping_ns = 50 * NSEC_PER_MS,
-                                                .hash_commands = true};
-
-    answer = malloc(ANSWER_MAX);
-    api_stage_init(&stage, scenario);
-    api_stage_add(&stage, ADDR(ROLE_ORCHESTRATOR, 0));
-    ck_assert_int_eq(api_server_new(stage.driver, &server_options, &server), 0);
-}
-
-static void teardown(void)
-{
-    api_stage_stop(&stage);
-    api_server_free(server);
-    api_stage_deinit(&stage);
-    free(answer);
-}
-
-/* A client by hand
- * ------------------------------------------------------------------------------------------- */
-
-static int dial(void)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)api_server_port(server))};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
-}
-
-static void turn(void)
-{
-    event_base_loop(stage.base, EVLOOP_NONBLOCK);
-    usleep(100);
-}
-
-static void say_bytes(int fd, const char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t done = send(fd, bytes, n, MSG_NOSIGNAL);
-
-        if (done < 0 && errno != EAGAIN) return; /* the server has had enough */
-        if (done > 0) {
-            bytes += done;
-            n -= (size_t)done;
-        }
-        turn();
-    }
-}
-
-static void say(int fd, const char *text)
-{
-    say_bytes(fd, text, strlen(text));
-}
-
-/* Reads until `until` has come, or the end (`until` NULL), into `answer`. False: the end came, or a second
- * passed, before. */
-static bool hear(int fd, const char *until)
-{
-    size_t n = 0;
-    nsec_t deadline = api_test_now() + (until ? 3 : 10) * NSEC_PER_S;
-
-    answer[0] = '\0';
-    while (!until || !strstr(answer, until)) {
-        ssize_t got = recv(fd, answer + n, ANSWER_MAX - 1 - n, 0);
-
-        if (got == 0 || (got < 0 && errno != EAGAIN)) return !until;
-        if (api_test_now() > deadline) return false;
-        if (got > 0) n += (size_t)got;
-        answer[n] = '\0';
-        turn();
-    }
-    return true;
-}
-
-/* One request on a connection of its own; the whole answer is in `answer`. Its status, or 0. */
-static int raw(const char *request, size_t n)
-{
-    int fd = dial();
-
-    say_bytes(fd, request, n);
-    hear(fd, NULL);
-    close(fd);
-    return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
-}
-
-static int ask(const char *key, const char *method, const char *target, const char *body)
-{
-    static char request[BODY_MAX + 4096];
-    size_t n = body ? strlen(body) : 0;
-    int len = snprintf(
-        request, sizeof request,
-        "%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer %s\r\n%sContent-Length: "
-        "%zu\r\n\r\n%s",
-        method, target, key, body ? "Content-Type: application/json\r\n" : "", n, body ? body : "");
-
-    return raw(request, (size_t)len);
-}
-
-static const char *body_of_answer(void)
-{
-    const char *body = strstr(answer, "\r\n\r\n");
-
-    return body ? body + 4 : "";
-}
-
-static json_t *json_of_answer(void)
-{
-    json_t *json = json_loads(body_of_answer(), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-
-    ck_assert_msg(json != NULL, "not JSON: %.1000s", answer);
-    return json;
-}
-
-/* The text of a member of the last answer. */
-static const char *member(const char *name)
-{
-    static char text[512];
-    json_t *json = json_of_answer();
-    const char *value = json_string_value(json_object_get(json, name));
-
-    snprintf(text, sizeof text, "%s", value ? value : "");
-    json_decref(json);
-    return text;
-}
-
-static const char *format(const char *pattern, ...) __attribute__((format(printf, 1, 2)));
-static const char *format(const char *pattern, ...)
-{
-    static char text[4096];
-    va_list args;
-
-    va_start(args, pattern);
-    vsnprintf(text, sizeof text, pattern, args);
-    va_end(args);
-    return text;
-}
-
-static void session_new(const char *agent, char ret_id[64])
-{
-    ck_assert_int_eq(
-        ask("K", "POST", "/v1/sessions", format("{\"agent\":\"%s\",\"environment_id\":\"env_x\"}", agent)),
-        200);
-    snprintf(ret_id, 64, "%s", member("id"));
-}
 
 /* Bad requests
  * ----------------------------------------------------------------------------------------------- */
@@ -261,15 +80,15 @@ START_TEST(refused)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int status = ask(cases[i].key, cases[i].method, cases[i].target, cases[i].body);
+        int status = hand_ask(cases[i].key, cases[i].method, cases[i].target, cases[i].body);
 
-        ck_assert_msg(status == cases[i].status && strstr(body_of_answer(), cases[i].says),
-                      "case %zu: %s %s: %s", i, cases[i].method, cases[i].target, answer);
-        ck_assert_msg(strstr(answer, "request-id: req_") != NULL, "case %zu has no request-id: %s", i,
-                      answer);
-        ck_assert_str_eq(member("type"), "error");
+        ck_assert_msg(status == cases[i].status && strstr(hand_body(), cases[i].says), "case %zu: %s %s: %s",
+                      i, cases[i].method, cases[i].target, hand.answer);
+        ck_assert_msg(strstr(hand.answer, "request-id: req_") != NULL, "case %zu has no request-id: %s", i,
+                      hand.answer);
+        ck_assert_str_eq(hand_member("type"), "error");
     }
-    ck_assert_uint_ge(recorder_counter(stage.recorder, COUNTER_AUTH_REFUSED), 4);
+    ck_assert_uint_ge(recorder_counter(hand.stage.recorder, COUNTER_AUTH_REFUSED), 4);
 }
 END_TEST
 
@@ -300,17 +119,17 @@ START_TEST(bad_events)
     };
     char id[64], target[128];
 
-    session_new("chat", id);
+    hand_session_new("chat", id);
     snprintf(target, sizeof target, "/v1/sessions/%s/events", id);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int status = ask("K", "POST", target, cases[i].body);
+        int status = hand_ask("K", "POST", target, cases[i].body);
 
-        ck_assert_msg(status == 400 && (strstr(body_of_answer(), cases[i].says) || i == 4),
-                      "case %zu: %.1000s", i, answer);
+        ck_assert_msg(status == 400 && (strstr(hand_body(), cases[i].says) || i == 4), "case %zu: %.1000s", i,
+                      hand.answer);
     }
     /* All or nothing: no event of these is there. */
-    ck_assert_int_eq(ask("K", "GET", target, NULL), 200);
-    ck_assert_str_eq(body_of_answer(), "{\"data\":[],\"next_page\":null}");
+    ck_assert_int_eq(hand_ask("K", "GET", target, NULL), 200);
+    ck_assert_str_eq(hand_body(), "{\"data\":[],\"next_page\":null}");
 }
 END_TEST
 
@@ -322,23 +141,24 @@ START_TEST(sizes)
     int fd, status;
 
     /* Told by the head, before the body has come; and found out on the way. */
-    status = raw(head, sizeof head - 1);
+    status = hand_raw(head, sizeof head - 1);
     ck_assert_int_eq(status, 413);
-    ck_assert_ptr_nonnull(strstr(answer, "request_too_large"));
-    ck_assert_ptr_nonnull(strstr(answer, "request-id: req_"));
-    fd = dial();
-    say(fd,
+    ck_assert_ptr_nonnull(strstr(hand.answer, "request_too_large"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "request-id: req_"));
+    fd = hand_dial();
+    hand_say(
+        fd,
         "POST /v1/agents HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\nTransfer-Encoding: chunked\r\n\r\n50000\r\n");
     memset(large, 'x', sizeof large);
-    say_bytes(fd, large, sizeof large);
-    hear(fd, NULL);
+    hand_say_bytes(fd, large, sizeof large);
+    hand_hear(fd, NULL);
     close(fd);
-    ck_assert_int_eq(atoi(answer + 9), 413);
-    ck_assert_ptr_nonnull(strstr(answer, "request_too_large"));
+    ck_assert_int_eq(atoi(hand.answer + 9), 413);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "request_too_large"));
     /* A deep document, and one of many parts. */
     memset(large, '[', 100000);
     large[100000] = '\0';
-    ck_assert_int_eq(ask("K", "POST", "/v1/agents", large), 400);
+    ck_assert_int_eq(hand_ask("K", "POST", "/v1/agents", large), 400);
     /* Documents are bounded in sum: there comes a point at which no more are taken, and all else goes on. */
     memset(large, 'd', 30000);
     large[30000] = '\0';
@@ -346,12 +166,12 @@ START_TEST(sizes)
         char *body = malloc(40000);
 
         snprintf(body, 40000, "{\"name\":\"n\",\"model\":\"m\",\"description\":\"%s\"}", large);
-        status = ask("K", "POST", "/v1/agents", body);
+        status = hand_ask("K", "POST", "/v1/agents", body);
         free(body);
     }
     ck_assert_int_eq(status, 400);
-    ck_assert_ptr_nonnull(strstr(answer, "no room"));
-    ck_assert_int_eq(ask("K", "GET", "/v1/agents", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "no room"));
+    ck_assert_int_eq(hand_ask("K", "GET", "/v1/agents", NULL), 200);
 }
 END_TEST
 
@@ -360,19 +180,19 @@ START_TEST(slow_requests)
 {
     static const char request[] =
         "GET /v1/agents?beta=true HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\nConnection: close\r\n\r\n";
-    int fd = dial(), stuck = dial();
+    int fd = hand_dial(), stuck = hand_dial();
 
-    say(stuck, "POST /v1/agents HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\nContent-Length: 10\r\n\r\n{");
+    hand_say(stuck, "POST /v1/agents HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\nContent-Length: 10\r\n\r\n{");
     for (size_t i = 0; i < sizeof request - 1; i++) {
-        say_bytes(fd, request + i, 1);
-        turn();
+        hand_say_bytes(fd, request + i, 1);
+        hand_turn();
     }
-    ck_assert(hear(fd, NULL));
-    ck_assert_int_eq(atoi(answer + 9), 200);
+    ck_assert(hand_hear(fd, NULL));
+    ck_assert_int_eq(atoi(hand.answer + 9), 200);
     close(fd);
     close(stuck); /* gone in mid-body */
-    api_test_run_ms(stage.base, 20);
-    ck_assert(ask("K", "GET", "/v1/agents", NULL) == 200);
+    api_test_run_ms(hand.stage.base, 20);
+    ck_assert(hand_ask("K", "GET", "/v1/agents", NULL) == 200);
 }
 END_TEST
 
@@ -381,10 +201,12 @@ static void check_own_error(int status)
 {
     char header[128];
 
-    ck_assert_msg(strncmp(answer, "HTTP/1.1 ", 9) == 0 && atoi(answer + 9) == status, "%.1000s", answer);
-    ck_assert_str_eq(member("type"), "error");
-    snprintf(header, sizeof header, "request-id: %s\r\n", member("request_id"));
-    ck_assert_msg(strncmp(header, "request-id: req_", 16) == 0 && strstr(answer, header), "%.1000s", answer);
+    ck_assert_msg(strncmp(hand.answer, "HTTP/1.1 ", 9) == 0 && atoi(hand.answer + 9) == status, "%.1000s",
+                  hand.answer);
+    ck_assert_str_eq(hand_member("type"), "error");
+    snprintf(header, sizeof header, "request-id: %s\r\n", hand_member("request_id"));
+    ck_assert_msg(strncmp(header, "request-id: req_", 16) == 0 && strstr(hand.answer, header), "%.1000s",
+                  hand.answer);
 }
 
 START_TEST(no_requests_at_all)
@@ -405,12 +227,12 @@ START_TEST(no_requests_at_all)
     static char head[40000];
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        raw(cases[i].request, strlen(cases[i].request));
+        hand_raw(cases[i].request, strlen(cases[i].request));
         check_own_error(cases[i].status);
     }
     memset(head, 'h', sizeof head);
     memcpy(head, begun, sizeof begun - 1);
-    raw(head, sizeof head);
+    hand_raw(head, sizeof head);
     check_own_error(431);
 }
 END_TEST
@@ -427,21 +249,21 @@ START_TEST(slowloris)
     int fds[DRIPPING];
 
     for (int i = 0; i < DRIPPING; i++) {
-        fds[i] = dial();
-        say(fds[i], begun[i % 2]);
+        fds[i] = hand_dial();
+        hand_say(fds[i], begun[i % 2]);
     }
     while (api_test_now() < start + 700 * NSEC_PER_MS) {
-        for (int i = 0; i < DRIPPING; i++) say(fds[i], "xxxx");
-        api_test_run_ms(stage.base, 20);
+        for (int i = 0; i < DRIPPING; i++) hand_say(fds[i], "xxxx");
+        api_test_run_ms(hand.stage.base, 20);
     }
     /* The sanitizer's heap tells nothing: 0. */
     if (before) ck_assert_uint_lt(mallinfo2().uordblks - before, DRIPPING * 32 * 1024);
     for (int i = 0; i < DRIPPING; i++) {
-        ck_assert(hear(fds[i], NULL));
+        ck_assert(hand_hear(fds[i], NULL));
         check_own_error(408);
         close(fds[i]);
     }
-    ck_assert_int_eq(ask("K", "GET", "/v1/agents", NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "GET", "/v1/agents", NULL), 200);
 }
 END_TEST
 
@@ -468,32 +290,33 @@ START_TEST(texts_come_back)
     char id[64], target[128], expected[256];
     int fd;
 
-    session_new("chat", id);
+    hand_session_new("chat", id);
     snprintf(target, sizeof target, "/v1/sessions/%s/events", id);
-    fd = dial();
-    say(fd, format("GET %s/stream HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n", target));
-    ck_assert(hear(fd, "text/event-stream"));
+    fd = hand_dial();
+    hand_say(fd, hand_format("GET %s/stream HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n", target));
+    ck_assert(hand_hear(fd, "text/event-stream"));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         snprintf(expected, sizeof expected, "\"content\":[{\"type\":\"text\",\"text\":\"%s\"}]",
                  cases[i].stored);
         ck_assert_int_eq(
-            ask("K", "POST", target,
-                format(
+            hand_ask(
+                "K", "POST", target,
+                hand_format(
                     "{\"events\":[{\"type\":\"user.message\",\"content\":[{\"type\":\"text\",\"text\":\"%s\"}"
                     "]}]}",
                     cases[i].posted)),
             200);
-        ck_assert_msg(strstr(answer, expected) != NULL, "case %zu: %.1000s", i, answer);
-        ck_assert(hear(fd, "session.status_idle"));
-        ck_assert_msg(strstr(answer, expected) != NULL, "case %zu, stream: %.1000s", i, answer);
+        ck_assert_msg(strstr(hand.answer, expected) != NULL, "case %zu: %.1000s", i, hand.answer);
+        ck_assert(hand_hear(fd, "session.status_idle"));
+        ck_assert_msg(strstr(hand.answer, expected) != NULL, "case %zu, stream: %.1000s", i, hand.answer);
     }
     close(fd);
-    ck_assert_int_eq(ask("K", "GET", target, NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "GET", target, NULL), 200);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         snprintf(expected, sizeof expected, "\"text\":\"%s\"}]", cases[i].stored);
-        ck_assert_msg(strstr(answer, expected) != NULL, "case %zu, history: %.1000s", i, answer);
+        ck_assert_msg(strstr(hand.answer, expected) != NULL, "case %zu, history: %.1000s", i, hand.answer);
     }
-    json_decref(json_of_answer());
+    json_decref(hand_json());
 }
 END_TEST
 
@@ -503,21 +326,22 @@ START_TEST(blocks_and_batches)
     static const char image[] = "{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"data\":\"AAAA\"}}";
     char id[64], target[128];
 
-    session_new("chat", id);
+    hand_session_new("chat", id);
     snprintf(target, sizeof target, "/v1/sessions/%s/events", id);
     ck_assert_int_eq(
-        ask("K", "POST", target,
-            format(
+        hand_ask(
+            "K", "POST", target,
+            hand_format(
                 "{\"events\":[{\"type\":\"user.message\",\"content\":[%s,{\"type\":\"text\",\"text\":\"a\"}]}"
                 ","
                 "{\"type\":\"user.message\",\"content\":\"b\"},{\"type\":\"user.message\",\"content\":[]}]}",
                 image)),
         200);
-    ck_assert_ptr_nonnull(strstr(answer, image));
-    ck_assert_ptr_nonnull(strstr(answer, "\"content\":[{\"type\":\"text\",\"text\":\"b\"}]"));
-    ck_assert_ptr_nonnull(strstr(answer, "\"content\":[]"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, image));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"content\":[{\"type\":\"text\",\"text\":\"b\"}]"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"content\":[]"));
     {
-        json_t *json = json_of_answer();
+        json_t *json = hand_json();
 
         ck_assert_uint_eq(json_array_size(json_object_get(json, "data")), 3);
         json_decref(json);
@@ -532,19 +356,19 @@ START_TEST(texts_are_bounded)
     char id[64], other[64], target[128];
     int status = 200, n = 0;
 
-    session_new("chat", id);
-    session_new("chat", other);
+    hand_session_new("chat", id);
+    hand_session_new("chat", other);
     snprintf(target, sizeof target, "/v1/sessions/%s/events", id);
     snprintf(body, sizeof body, "{\"events\":[{\"type\":\"user.message\",\"content\":\"%0200000d\"}]}", 7);
-    for (; status == 200 && n < 20; n++) status = ask("K", "POST", target, body);
+    for (; status == 200 && n < 20; n++) status = hand_ask("K", "POST", target, body);
     ck_assert_int_eq(status, 529);
     ck_assert_int_eq(n, CONTENT_MAX / 200000 + 1);
-    ck_assert_ptr_nonnull(strstr(answer, "overloaded_error"));
-    ck_assert_int_eq(ask("K", "DELETE", format("/v1/sessions/%s", id), NULL), 200);
-    ck_assert_str_eq(member("type"), "session_deleted");
-    ck_assert_int_eq(ask("K", "GET", format("/v1/sessions/%s", id), NULL), 404);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "overloaded_error"));
+    ck_assert_int_eq(hand_ask("K", "DELETE", hand_format("/v1/sessions/%s", id), NULL), 200);
+    ck_assert_str_eq(hand_member("type"), "session_deleted");
+    ck_assert_int_eq(hand_ask("K", "GET", hand_format("/v1/sessions/%s", id), NULL), 404);
     snprintf(target, sizeof target, "/v1/sessions/%s/events", other);
-    ck_assert_int_eq(ask("K", "POST", target, body), 200);
+    ck_assert_int_eq(hand_ask("K", "POST", target, body), 200);
 }
 END_TEST
 
@@ -556,12 +380,12 @@ START_TEST(pages_of_history)
     char id[64], target[256], page[64], all[200] = "", back[200] = "";
     size_t count = 0;
 
-    session_new("chat", id);
+    hand_session_new("chat", id);
     for (int i = 0; i < 4; i++) {
-        ck_assert_int_eq(ask("K", "POST", format("/v1/sessions/%s/events", id),
-                             "{\"events\":[{\"type\":\"user.message\",\"content\":\"hello\"}]}"),
+        ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/sessions/%s/events", id),
+                                  "{\"events\":[{\"type\":\"user.message\",\"content\":\"hello\"}]}"),
                          200);
-        api_test_run_ms(stage.base, 10);
+        api_test_run_ms(hand.stage.base, 10);
     }
     for (int descending = 0; descending < 2; descending++) {
         page[0] = '\0';
@@ -571,8 +395,8 @@ START_TEST(pages_of_history)
 
             snprintf(target, sizeof target, "/v1/sessions/%s/events?limit=3%s%s%s", id,
                      descending ? "&order=desc" : "", page[0] ? "&page=" : "", page);
-            ck_assert_int_eq(ask("K", "GET", target, NULL), 200);
-            json = json_of_answer();
+            ck_assert_int_eq(hand_ask("K", "GET", target, NULL), 200);
+            json = hand_json();
             ck_assert_uint_le(json_array_size(json_object_get(json, "data")), 3);
             json_array_foreach(json_object_get(json, "data"), i, event)
             {
@@ -600,17 +424,21 @@ START_TEST(pages_of_history)
     ck_assert_str_eq(back, all);
     ck_assert_uint_eq(count, 48);
     ck_assert_int_eq(
-        ask("K", "GET", format("/v1/sessions/%s/events?types[]=user.message&types%%5B%%5D=agent.message", id),
-            NULL),
+        hand_ask("K", "GET",
+                 hand_format("/v1/sessions/%s/events?types[]=user.message&types%%5B%%5D=agent.message", id),
+                 NULL),
         200);
-    ck_assert_ptr_null(strstr(answer, "session.status"));
-    ck_assert_ptr_nonnull(strstr(answer, "user.message"));
-    ck_assert_ptr_nonnull(strstr(answer, "agent.message"));
+    ck_assert_ptr_null(strstr(hand.answer, "session.status"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "user.message"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "agent.message"));
+    ck_assert_int_eq(hand_ask("K", "GET",
+                              hand_format("/v1/sessions/%s/events?created_at[gt]=2999-01-01T00:00:00Z", id),
+                              NULL),
+                     200);
+    ck_assert_str_eq(hand_body(), "{\"data\":[],\"next_page\":null}");
     ck_assert_int_eq(
-        ask("K", "GET", format("/v1/sessions/%s/events?created_at[gt]=2999-01-01T00:00:00Z", id), NULL), 200);
-    ck_assert_str_eq(body_of_answer(), "{\"data\":[],\"next_page\":null}");
-    ck_assert_int_eq(ask("K", "GET", format("/v1/sessions/%s/events?created_at%%5Blte%%5D=soon", id), NULL),
-                     400);
+        hand_ask("K", "GET", hand_format("/v1/sessions/%s/events?created_at%%5Blte%%5D=soon", id), NULL),
+        400);
 }
 END_TEST
 
@@ -619,25 +447,27 @@ START_TEST(lists_of_sessions)
     char ids[5][64];
     json_t *json;
 
-    for (int i = 0; i < 5; i++) session_new(i % 2 ? "chat" : "s", ids[i]);
-    ck_assert_int_eq(ask("K", "DELETE", format("/v1/sessions/%s", ids[3]), NULL), 200);
-    ck_assert_int_eq(ask("K", "POST", format("/v1/sessions/%s/archive", ids[0]), NULL), 200);
-    ck_assert_int_eq(ask("K", "GET", "/v1/sessions?limit=2", NULL), 200);
-    json = json_of_answer();
+    for (int i = 0; i < 5; i++) hand_session_new(i % 2 ? "chat" : "s", ids[i]);
+    ck_assert_int_eq(hand_ask("K", "DELETE", hand_format("/v1/sessions/%s", ids[3]), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/sessions/%s/archive", ids[0]), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "GET", "/v1/sessions?limit=2", NULL), 200);
+    json = hand_json();
     ck_assert_uint_eq(json_array_size(json_object_get(json, "data")), 2);
     ck_assert_str_eq(json_text_get(json_array_get(json_object_get(json, "data"), 0), "id"), ids[4]);
     ck_assert_str_eq(json_text_get(json_array_get(json_object_get(json, "data"), 1), "id"), ids[2]);
-    ck_assert_int_eq(
-        ask("K", "GET", format("/v1/sessions?limit=2&page=%s", json_text_get(json, "next_page")), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "GET",
+                              hand_format("/v1/sessions?limit=2&page=%s", json_text_get(json, "next_page")),
+                              NULL),
+                     200);
     json_decref(json);
-    json = json_of_answer();
+    json = hand_json();
     ck_assert_uint_eq(json_array_size(json_object_get(json, "data")), 1);
     ck_assert(json_is_null(json_object_get(json, "next_page")));
     json_decref(json);
-    ck_assert_int_eq(ask("K", "GET", "/v1/sessions?statuses[]=running", NULL), 200);
-    ck_assert_ptr_nonnull(strstr(answer, "\"data\":[]"));
-    ck_assert_int_eq(ask("K", "GET", "/v1/sessions?include_archived=true&order=asc", NULL), 200);
-    ck_assert_ptr_nonnull(strstr(answer, ids[0]));
+    ck_assert_int_eq(hand_ask("K", "GET", "/v1/sessions?statuses[]=running", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"data\":[]"));
+    ck_assert_int_eq(hand_ask("K", "GET", "/v1/sessions?include_archived=true&order=asc", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, ids[0]));
 }
 END_TEST
 
@@ -645,46 +475,51 @@ START_TEST(documents)
 {
     char id[64];
 
-    ck_assert_int_eq(ask("K", "POST", "/v1/agents",
-                         "{\"name\":\"chat\",\"model\":\"m\",\"metadata\":{\"a\":\"1\",\"b\":\"2\"}}"),
+    ck_assert_int_eq(hand_ask("K", "POST", "/v1/agents",
+                              "{\"name\":\"chat\",\"model\":\"m\",\"metadata\":{\"a\":\"1\",\"b\":\"2\"}}"),
                      200);
-    snprintf(id, sizeof id, "%s", member("id"));
-    ck_assert_int_eq(ask("K", "POST", format("/v1/agents/%s", id), "{\"version\":7,\"name\":\"other\"}"),
-                     409);
-    ck_assert_int_eq(ask("K", "POST", format("/v1/agents/%s", id),
-                         "{\"version\":1,\"name\":\"other\",\"metadata\":{\"a\":null,\"c\":\"3\"}}"),
+    snprintf(id, sizeof id, "%s", hand_member("id"));
+    ck_assert_int_eq(
+        hand_ask("K", "POST", hand_format("/v1/agents/%s", id), "{\"version\":7,\"name\":\"other\"}"), 409);
+    ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/agents/%s", id),
+                              "{\"version\":1,\"name\":\"other\",\"metadata\":{\"a\":null,\"c\":\"3\"}}"),
                      200);
-    ck_assert_ptr_nonnull(strstr(answer, "\"metadata\":{\"b\":\"2\",\"c\":\"3\"}"));
-    ck_assert_ptr_nonnull(strstr(answer, "\"version\":2"));
-    ck_assert_int_eq(ask("K", "GET", format("/v1/agents/%s?version=1", id), NULL), 200);
-    ck_assert_str_eq(member("name"), "chat");
-    ck_assert_int_eq(ask("K", "GET", format("/v1/agents/%s/versions", id), NULL), 200);
-    ck_assert_int_eq(ask("K", "POST", format("/v1/agents/%s/archive", id), NULL), 200);
-    ck_assert_int_eq(
-        ask("K", "POST", "/v1/sessions", format("{\"agent\":\"%s\",\"environment_id\":\"env_x\"}", id)), 400);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"metadata\":{\"b\":\"2\",\"c\":\"3\"}"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"version\":2"));
+    ck_assert_int_eq(hand_ask("K", "GET", hand_format("/v1/agents/%s?version=1", id), NULL), 200);
+    ck_assert_str_eq(hand_member("name"), "chat");
+    ck_assert_int_eq(hand_ask("K", "GET", hand_format("/v1/agents/%s/versions", id), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/agents/%s/archive", id), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "POST", "/v1/sessions",
+                              hand_format("{\"agent\":\"%s\",\"environment_id\":\"env_x\"}", id)),
+                     400);
 
-    ck_assert_int_eq(ask("K", "POST", "/v1/environments", "{\"name\":\"mine\"}"), 200);
-    snprintf(id, sizeof id, "%s", member("id"));
-    ck_assert_int_eq(ask("W", "GET", format("/v1/environments/%s/work/stats", id), NULL), 200);
-    ck_assert_int_eq(ask("K", "POST", "/v1/environments", "{\"name\":\"too many\"}"), 400);
-    ck_assert_int_eq(ask("K", "POST", format("/v1/environments/%s", id), "{\"description\":\"d\"}"), 200);
-    ck_assert_str_eq(member("description"), "d");
-    ck_assert_int_eq(ask("K", "POST", format("/v1/environments/%s/archive", id), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "POST", "/v1/environments", "{\"name\":\"mine\"}"), 200);
+    snprintf(id, sizeof id, "%s", hand_member("id"));
+    ck_assert_int_eq(hand_ask("W", "GET", hand_format("/v1/environments/%s/work/stats", id), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "POST", "/v1/environments", "{\"name\":\"too many\"}"), 400);
+    ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/environments/%s", id), "{\"description\":\"d\"}"),
+                     200);
+    ck_assert_str_eq(hand_member("description"), "d");
+    ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/environments/%s/archive", id), NULL), 200);
     ck_assert_int_eq(
-        ask("K", "POST", "/v1/sessions", format("{\"agent\":\"s\",\"environment_id\":\"%s\"}", id)), 400);
-    ck_assert_ptr_nonnull(strstr(answer, "environment_archived"));
-    ck_assert_int_eq(ask("K", "DELETE", format("/v1/environments/%s", id), NULL), 200);
-    ck_assert_int_eq(ask("K", "GET", format("/v1/environments/%s", id), NULL), 404);
-    ck_assert_int_eq(ask("K", "GET", "/v1/environments/env%20y", NULL), 200);
+        hand_ask("K", "POST", "/v1/sessions", hand_format("{\"agent\":\"s\",\"environment_id\":\"%s\"}", id)),
+        400);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "environment_archived"));
+    ck_assert_int_eq(hand_ask("K", "DELETE", hand_format("/v1/environments/%s", id), NULL), 200);
+    ck_assert_int_eq(hand_ask("K", "GET", hand_format("/v1/environments/%s", id), NULL), 404);
+    ck_assert_int_eq(hand_ask("K", "GET", "/v1/environments/env%20y", NULL), 200);
 
-    session_new("chat", id);
-    ck_assert_int_eq(
-        ask("K", "POST", format("/v1/sessions/%s", id), "{\"title\":\"t\",\"metadata\":{\"x\":\"y\"}}"), 200);
-    ck_assert_str_eq(member("title"), "t");
-    ck_assert_int_eq(
-        ask("K", "POST", format("/v1/sessions/%s", id), "{\"title\":null,\"metadata\":{\"x\":null}}"), 200);
-    ck_assert_ptr_nonnull(strstr(answer, "\"title\":null"));
-    ck_assert_ptr_nonnull(strstr(answer, "\"metadata\":{}"));
+    hand_session_new("chat", id);
+    ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/sessions/%s", id),
+                              "{\"title\":\"t\",\"metadata\":{\"x\":\"y\"}}"),
+                     200);
+    ck_assert_str_eq(hand_member("title"), "t");
+    ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/sessions/%s", id),
+                              "{\"title\":null,\"metadata\":{\"x\":null}}"),
+                     200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"title\":null"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"metadata\":{}"));
 }
 END_TEST
 
@@ -694,7 +529,7 @@ END_TEST
 static void decode_token(char ret_token[256])
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    const char *secret = member("secret");
+    const char *secret = hand_member("secret");
     char text[512];
     unsigned bits = 0, have = 0;
     size_t n = 0;
@@ -725,58 +560,64 @@ START_TEST(one_item)
     char session[64], work[64], token[256], beat[64], path[128];
 
     ck_assert_int_eq(
-        ask("W", "GET", "/v1/environments/env_x/work/poll?block_ms=1&reclaim_older_than_ms=", NULL), 200);
-    ck_assert_str_eq(body_of_answer(), "null");
-    session_new("s", session);
-    ck_assert_int_eq(ask("W", "GET", "/v1/environments/env_x/work/stats", NULL), 200);
-    ck_assert_ptr_nonnull(strstr(answer, "\"depth\":1,\"pending\":0"));
-    ck_assert_int_eq(ask("W", "GET", "/v1/environments/env_x/work/poll?block_ms=999", NULL), 200);
-    ck_assert_str_eq(member("state"), "queued");
-    snprintf(work, sizeof work, "%s", member("id"));
+        hand_ask("W", "GET", "/v1/environments/env_x/work/poll?block_ms=1&reclaim_older_than_ms=", NULL),
+        200);
+    ck_assert_str_eq(hand_body(), "null");
+    hand_session_new("s", session);
+    ck_assert_int_eq(hand_ask("W", "GET", "/v1/environments/env_x/work/stats", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"depth\":1,\"pending\":0"));
+    ck_assert_int_eq(hand_ask("W", "GET", "/v1/environments/env_x/work/poll?block_ms=999", NULL), 200);
+    ck_assert_str_eq(hand_member("state"), "queued");
+    snprintf(work, sizeof work, "%s", hand_member("id"));
     decode_token(token);
     snprintf(path, sizeof path, "/v1/environments/env_x/work/%s", work);
     /* The item's token is for this item and its session alone. */
-    ck_assert_int_eq(ask(token, "GET", "/v1/environments/env_x/work/poll", NULL), 403);
-    ck_assert_int_eq(ask(token, "GET", "/v1/sessions/sesn_0000000000000009", NULL), 403);
-    ck_assert_int_eq(ask(token, "POST", "/v1/environments/env_x/work/work_0000000000000009/stop", "{}"), 403);
-    ck_assert_int_eq(ask(token, "GET", format("/v1/sessions/%s", session), NULL), 200);
+    ck_assert_int_eq(hand_ask(token, "GET", "/v1/environments/env_x/work/poll", NULL), 403);
+    ck_assert_int_eq(hand_ask(token, "GET", "/v1/sessions/sesn_0000000000000009", NULL), 403);
+    ck_assert_int_eq(hand_ask(token, "POST", "/v1/environments/env_x/work/work_0000000000000009/stop", "{}"),
+                     403);
+    ck_assert_int_eq(hand_ask(token, "GET", hand_format("/v1/sessions/%s", session), NULL), 200);
     token[strlen(token) - 1] ^= 1;
-    ck_assert_int_eq(ask(token, "GET", format("/v1/sessions/%s", session), NULL), 401);
+    ck_assert_int_eq(hand_ask(token, "GET", hand_format("/v1/sessions/%s", session), NULL), 401);
     token[strlen(token) - 1] ^= 1;
     /* In another environment there is no such item. */
-    ck_assert_int_eq(ask("V", "POST", format("/v1/environments/env%%20y/work/%s/ack", work), NULL), 404);
-    ck_assert_int_eq(ask("W", "POST", format("%s/ack", path), NULL), 200);
-    ck_assert_str_eq(member("state"), "starting");
-    ck_assert_ptr_nonnull(strstr(answer, "\"secret\":null"));
+    ck_assert_int_eq(hand_ask("V", "POST", hand_format("/v1/environments/env%%20y/work/%s/ack", work), NULL),
+                     404);
+    ck_assert_int_eq(hand_ask("W", "POST", hand_format("%s/ack", path), NULL), 200);
+    ck_assert_str_eq(hand_member("state"), "starting");
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"secret\":null"));
     ck_assert_int_eq(
-        ask(token, "POST", format("%s/heartbeat?expected_last_heartbeat=NO_HEARTBEAT", path), NULL), 200);
-    ck_assert_str_eq(member("type"), "work_heartbeat");
-    ck_assert_str_eq(member("state"), "active");
-    snprintf(beat, sizeof beat, "%s", member("last_heartbeat"));
-    ck_assert_int_eq(
-        ask(token, "POST", format("%s/heartbeat?expected_last_heartbeat=NO_HEARTBEAT", path), NULL), 412);
-    ck_assert_ptr_nonnull(strstr(answer, beat));
-    ck_assert_ptr_nonnull(strstr(answer, "heartbeat_precondition_failed"));
-    ck_assert_int_eq(ask(token, "POST", format("%s/heartbeat?expected_last_heartbeat=yesterday", path), NULL),
-                     412);
-    ck_assert_int_eq(
-        ask(token, "POST",
-            format("%s/heartbeat?expected_last_heartbeat=%s&desired_ttl_seconds=7", path, escape_beat(beat)),
-            NULL),
+        hand_ask(token, "POST", hand_format("%s/heartbeat?expected_last_heartbeat=NO_HEARTBEAT", path), NULL),
         200);
-    ck_assert_ptr_nonnull(strstr(answer, "\"ttl_seconds\":7"));
-    ck_assert_str_ne(member("last_heartbeat"), beat);
-    ck_assert_int_eq(ask("K", "POST", path, "{\"metadata\":{\"a\":\"b\"}}"), 200);
-    ck_assert_ptr_nonnull(strstr(answer, "\"metadata\":{\"a\":\"b\"}"));
-    ck_assert_int_eq(ask("W", "GET", "/v1/environments/env_x/work", NULL), 200);
-    ck_assert_ptr_nonnull(strstr(answer, work));
-    ck_assert_int_eq(ask("V", "GET", "/v1/environments/env%20y/work", NULL), 200);
-    ck_assert_ptr_nonnull(strstr(answer, "\"data\":[]"));
-    ck_assert_int_eq(ask(token, "POST", format("%s/stop", path), NULL), 200);
-    ck_assert_str_eq(member("state"), "stopping");
-    ck_assert_int_eq(ask(token, "POST", format("%s/stop", path), "{\"force\":true}"), 200);
-    ck_assert_str_eq(member("state"), "stopped");
-    ck_assert_int_eq(ask(token, "POST", format("%s/stop", path), "{\"force\":true}"), 409);
+    ck_assert_str_eq(hand_member("type"), "work_heartbeat");
+    ck_assert_str_eq(hand_member("state"), "active");
+    snprintf(beat, sizeof beat, "%s", hand_member("last_heartbeat"));
+    ck_assert_int_eq(
+        hand_ask(token, "POST", hand_format("%s/heartbeat?expected_last_heartbeat=NO_HEARTBEAT", path), NULL),
+        412);
+    ck_assert_ptr_nonnull(strstr(hand.answer, beat));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "heartbeat_precondition_failed"));
+    ck_assert_int_eq(
+        hand_ask(token, "POST", hand_format("%s/heartbeat?expected_last_heartbeat=yesterday", path), NULL),
+        412);
+    ck_assert_int_eq(hand_ask(token, "POST",
+                              hand_format("%s/heartbeat?expected_last_heartbeat=%s&desired_ttl_seconds=7",
+                                          path, escape_beat(beat)),
+                              NULL),
+                     200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"ttl_seconds\":7"));
+    ck_assert_str_ne(hand_member("last_heartbeat"), beat);
+    ck_assert_int_eq(hand_ask("K", "POST", path, "{\"metadata\":{\"a\":\"b\"}}"), 200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"metadata\":{\"a\":\"b\"}"));
+    ck_assert_int_eq(hand_ask("W", "GET", "/v1/environments/env_x/work", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, work));
+    ck_assert_int_eq(hand_ask("V", "GET", "/v1/environments/env%20y/work", NULL), 200);
+    ck_assert_ptr_nonnull(strstr(hand.answer, "\"data\":[]"));
+    ck_assert_int_eq(hand_ask(token, "POST", hand_format("%s/stop", path), NULL), 200);
+    ck_assert_str_eq(hand_member("state"), "stopping");
+    ck_assert_int_eq(hand_ask(token, "POST", hand_format("%s/stop", path), "{\"force\":true}"), 200);
+    ck_assert_str_eq(hand_member("state"), "stopped");
+    ck_assert_int_eq(hand_ask(token, "POST", hand_format("%s/stop", path), "{\"force\":true}"), 409);
 }
 END_TEST
 
@@ -787,18 +628,19 @@ START_TEST(a_stream_is_kept_alive_and_ends)
 {
     char id[64];
     const char *request;
-    int fd = dial();
+    int fd = hand_dial();
 
-    session_new("chat", id);
-    request = format("GET /v1/sessions/%s/events/stream?event_deltas%%5B%%5D=agent.message HTTP/1.1\r\nHost: "
-                     "h\r\nx-api-key: "
-                     "K\r\nAccept: application/json\r\n\r\n",
-                     id);
-    say(fd, request);
-    ck_assert(hear(fd, "event: ping\ndata: {\"type\":\"ping\"}\n\n"));
-    ck_assert_int_eq(ask("K", "DELETE", format("/v1/sessions/%s", id), NULL), 200);
-    ck_assert(hear(fd, "\r\n0\r\n\r\n"));
-    ck_assert_ptr_nonnull(strstr(answer, "session.deleted"));
+    hand_session_new("chat", id);
+    request =
+        hand_format("GET /v1/sessions/%s/events/stream?event_deltas%%5B%%5D=agent.message HTTP/1.1\r\nHost: "
+                    "h\r\nx-api-key: "
+                    "K\r\nAccept: application/json\r\n\r\n",
+                    id);
+    hand_say(fd, request);
+    ck_assert(hand_hear(fd, "event: ping\ndata: {\"type\":\"ping\"}\n\n"));
+    ck_assert_int_eq(hand_ask("K", "DELETE", hand_format("/v1/sessions/%s", id), NULL), 200);
+    ck_assert(hand_hear(fd, "\r\n0\r\n\r\n"));
+    ck_assert_ptr_nonnull(strstr(hand.answer, "session.deleted"));
     close(fd);
 }
 END_TEST
@@ -810,31 +652,32 @@ START_TEST(laggards)
     static char body[BODY_MAX];
     char id[64];
     const char *request;
-    int fd = dial(), small = 4096;
+    int fd = hand_dial(), small = 4096;
 
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    session_new("chat", id);
-    request = format("GET /v1/sessions/%s/events/stream HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n", id);
-    say(fd, request);
-    ck_assert(hear(fd, "text/event-stream"));
+    hand_session_new("chat", id);
+    request =
+        hand_format("GET /v1/sessions/%s/events/stream HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n", id);
+    hand_say(fd, request);
+    ck_assert(hand_hear(fd, "text/event-stream"));
     snprintf(body, sizeof body, "{\"events\":[{\"type\":\"user.message\",\"content\":\"%050000d\"}]}", 7);
     for (int i = 0; i < 20; i++) {
-        ck_assert_int_eq(ask("K", "POST", format("/v1/sessions/%s/events", id), body), 200);
-        api_test_run_ms(stage.base, 5);
+        ck_assert_int_eq(hand_ask("K", "POST", hand_format("/v1/sessions/%s/events", id), body), 200);
+        api_test_run_ms(hand.stage.base, 5);
     }
     /* Small events on top, until it is too far behind. */
-    for (int i = 0; i < 40 && recorder_counter(stage.recorder, COUNTER_LAGGARDS_DROPPED) == 0; i++) {
-        ask("K", "POST", format("/v1/sessions/%s/events", id),
-            "{\"events\":[{\"type\":\"user.message\",\"content\":\"x\"}]}");
-        api_test_run_ms(stage.base, 5);
+    for (int i = 0; i < 40 && recorder_counter(hand.stage.recorder, COUNTER_LAGGARDS_DROPPED) == 0; i++) {
+        hand_ask("K", "POST", hand_format("/v1/sessions/%s/events", id),
+                 "{\"events\":[{\"type\":\"user.message\",\"content\":\"x\"}]}");
+        api_test_run_ms(hand.stage.base, 5);
     }
-    ck_assert_uint_eq(recorder_counter(stage.recorder, COUNTER_LAGGARDS_DROPPED), 1);
-    while (hear(fd, "{")) continue; /* it is cut after what was under way */
+    ck_assert_uint_eq(recorder_counter(hand.stage.recorder, COUNTER_LAGGARDS_DROPPED), 1);
+    while (hand_hear(fd, "{")) continue; /* it is cut after what was under way */
     close(fd);
-    fd = dial();
-    say(fd, request);
+    fd = hand_dial();
+    hand_say(fd, request);
     close(fd);
-    api_test_run_ms(stage.base, 30);
+    api_test_run_ms(hand.stage.base, 30);
 }
 END_TEST
 
@@ -842,22 +685,23 @@ START_TEST(drain)
 {
     char id[64];
     const char *request;
-    int fd = dial(), poll = dial();
+    int fd = hand_dial(), poll = hand_dial();
     nsec_t before;
 
-    session_new("chat", id);
-    ck_assert_int_eq(ask("W", "GET", "/v1/environments/env_x/work/poll", NULL), 200);
-    request = format("GET /v1/sessions/%s/events/stream HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n", id);
-    say(fd, request);
-    ck_assert(hear(fd, "text/event-stream"));
+    hand_session_new("chat", id);
+    ck_assert_int_eq(hand_ask("W", "GET", "/v1/environments/env_x/work/poll", NULL), 200);
+    request =
+        hand_format("GET /v1/sessions/%s/events/stream HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n", id);
+    hand_say(fd, request);
+    ck_assert(hand_hear(fd, "text/event-stream"));
     request = "GET /v1/environments/env_x/work/poll?block_ms=999 HTTP/1.1\r\nHost: h\r\nx-api-key: K\r\n\r\n";
-    say(poll, request);
-    api_test_run_ms(stage.base, 20);
+    hand_say(poll, request);
+    api_test_run_ms(hand.stage.base, 20);
     before = api_test_now();
-    api_server_drain(server);
-    ck_assert(hear(fd, "0\r\n\r\n")); /* in order */
-    ck_assert(hear(poll, "503"));
-    API_RUN_UNTIL(stage.base, api_server_idle(server));
+    api_server_drain(hand.server);
+    ck_assert(hand_hear(fd, "0\r\n\r\n")); /* in order */
+    ck_assert(hand_hear(poll, "503"));
+    API_RUN_UNTIL(hand.stage.base, api_server_idle(hand.server));
     ck_assert_uint_lt(api_test_now() - before, NSEC_PER_S);
     close(fd);
     close(poll);
@@ -866,7 +710,7 @@ END_TEST
 
 static void add_tests(TCase *tc)
 {
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, hand_setup, hand_teardown);
     tcase_add_test(tc, refused);
     tcase_add_test(tc, bad_events);
     tcase_add_test(tc, sizes);
