@@ -105,27 +105,19 @@ static json_t *document_of(const struct api_server *s, const char *id, const jso
         "created_at", now, "updated_at", now, "archived_at");
 }
 
-static json_t *session_form(const json_t *agent)
-{
-    json_t *form = json_copy((json_t *)agent);
-
-    json_object_del(form, "metadata");
-    json_object_del(form, "created_at");
-    json_object_del(form, "updated_at");
-    json_object_del(form, "archived_at");
-    return form;
-}
-
 /* The store
  * -------------------------------------------------------------------------------------------------- */
 
-static void agent_free(struct agent *a)
+static void agent_free(struct api_server *s, struct agent *a)
 {
-    if (!a) return;
-    json_decref(a->json);
-    json_decref(a->in_session);
-    json_decref(a->versions);
+    for (size_t i = 0; i < a->version_count; i++) document_drop(s, a->versions[i]);
     free(a);
+}
+
+/* The current version. */
+static json_t *json_of(const struct agent *a)
+{
+    return a->versions[a->version_count - 1]->json;
 }
 
 /* The script of that name, or a number that none has. */
@@ -142,19 +134,12 @@ static uint32_t script_of(const struct api_server *s, const char *name, uint64_t
 /* Makes `json` (taken) the current version. -ENOSPC: no room, nothing has changed. */
 static int agent_set(struct api_server *s, struct agent *a, json_t *json)
 {
-    if (!json || !documents_take(s, json)) {
-        json_decref(json);
-        return -ENOSPC;
-    }
-    if (json_array_size(a->versions) == VERSIONS_MAX) {
-        documents_give(s, json_array_get(a->versions, 0));
-        json_array_remove(a->versions, 0);
-    }
-    json_array_append(a->versions, json);
-    json_decref(a->json);
-    json_decref(a->in_session);
-    a->json = json;
-    a->in_session = session_form(json);
+    bool full = a->version_count == VERSIONS_MAX;
+    struct document *version = full ? a->versions[0] : NULL;
+
+    if (!document_replace(s, &version, json)) return -ENOSPC;
+    if (full) memmove(a->versions, a->versions + 1, --a->version_count * sizeof *a->versions);
+    a->versions[a->version_count++] = version;
     a->script = script_of(s, json_text_get(json, "name"), a->number);
     return 0;
 }
@@ -167,12 +152,11 @@ static int agent_add(struct api_server *s, const json_t *body, struct agent **re
 
     if (!a) return -ENOMEM;
     a->number = s->agents.len + 1;
-    a->versions = json_array();
     id_format(id, API_AGENT, a->number);
     r = agent_set(s, a, document_of(s, id, body));
     if (r == 0) r = vec_push(&s->agents, a);
     if (r < 0) {
-        agent_free(a);
+        agent_free(s, a);
         return r;
     }
     if (ret) *ret = a;
@@ -198,7 +182,7 @@ int agents_init(struct api_server *s)
 
 void agents_deinit(struct api_server *s)
 {
-    vec_for_each(a, &s->agents) agent_free(*a);
+    vec_for_each(a, &s->agents) agent_free(s, *a);
     vec_deinit(&s->agents);
 }
 
@@ -221,27 +205,24 @@ struct agent *agents_find(const struct api_server *s, const char *text)
     return a;
 }
 
-static json_t *version_of(const struct agent *a, uint64_t version)
+struct document *agents_version(const struct agent *a, uint64_t version)
 {
-    size_t i;
-    json_t *json;
+    /* They are numbered in a row. */
+    uint64_t last = (uint64_t)json_integer_value(json_object_get(json_of(a), "version"));
+    uint64_t back = version ? last - version : 0;
 
-    json_array_foreach(a->versions, i, json)
-    {
-        if ((uint64_t)json_integer_value(json_object_get(json, "version")) == version) return json;
-    }
-    return NULL;
+    return back < a->version_count ? a->versions[a->version_count - 1 - back] : NULL;
 }
 
-json_t *agents_in_session(const struct agent *a, uint64_t version, const json_t *overrides)
+json_t *agents_in_session(const struct document *version, const json_t *overrides)
 {
     static const char *const own[] = {"model", "system", "tools", "mcp_servers", "skills", NULL};
-    const json_t *json = version ? version_of(a, version) : a->json;
-    json_t *form;
+    json_t *form = document_copy(version);
 
-    if (!json) return NULL;
-    if (!overrides && json == a->json) return json_incref(a->in_session);
-    form = session_form(json);
+    json_object_del(form, "metadata");
+    json_object_del(form, "created_at");
+    json_object_del(form, "updated_at");
+    json_object_del(form, "archived_at");
     for (size_t i = 0; own[i]; i++) {
         json_t *value = json_object_get(overrides, own[i]);
 
@@ -281,23 +262,23 @@ void serve_agents_create(struct call *c)
     else if (agent_add(c->s, c->body, &a) < 0)
         call_fail(c, 400, "there is no room for more agents");
     else
-        call_reply_json(c, json_incref(a->json));
+        call_reply_json(c, json_incref(json_of(a)));
 }
 
 void serve_agents_get(struct call *c)
 {
     const struct agent *a = agent_of(c);
-    uint64_t version;
+    const struct document *document;
+    uint64_t version = 0;
     int r;
-    json_t *json;
 
     if (!a) return;
     r = call_query_number(c, "version", &version);
-    json = r == 0 ? version_of(a, version) : a->json;
-    if (r == -EINVAL || !json)
-        call_fail(c, json ? 400 : 404, "the agent has no such version");
+    document = r == 0 && version == 0 ? NULL : agents_version(a, version);
+    if (r == -EINVAL || !document)
+        call_fail(c, document ? 400 : 404, "the agent has no such version");
     else
-        call_reply_json(c, json_incref(json));
+        call_reply_json(c, json_incref(document->json));
 }
 
 /* The next version, as the request wants it. */
@@ -305,7 +286,7 @@ static json_t *updated(const struct api_server *s, const struct agent *a, const 
 {
     static const char *const settable[] = {
         "name", "description", "system", "mcp_servers", "skills", "multiagent", "execution_identity", NULL};
-    json_t *json = json_copy(a->json), *metadata = json_object_get(body, "metadata");
+    json_t *json = json_copy(json_of(a)), *metadata = json_object_get(body, "metadata");
 
     for (size_t i = 0; settable[i]; i++) {
         json_t *value = json_object_get(body, settable[i]);
@@ -345,12 +326,12 @@ void serve_agents_update(struct call *c)
         call_fail(c, 400, "%s", wrong);
     else if (a->archived)
         call_fail(c, 400, "the agent is archived");
-    else if (expected && !json_equal(expected, json_object_get(a->json, "version")))
+    else if (expected && !json_equal(expected, json_object_get(json_of(a), "version")))
         call_fail(c, 409, "the agent has another version by now");
     else if (agent_set(c->s, a, updated(c->s, a, c->body)) < 0)
         call_fail(c, 400, "there is no room for more documents");
     else
-        call_reply_json(c, json_incref(a->json));
+        call_reply_json(c, json_incref(json_of(a)));
 }
 
 void serve_agents_archive(struct call *c)
@@ -359,21 +340,20 @@ void serve_agents_archive(struct call *c)
 
     if (!a) return;
     if (!a->archived) {
-        json_object_set_new(a->json, "archived_at", call_time(c->s, call_now(c->s)));
+        json_object_set_new(json_of(a), "archived_at", call_time(c->s, call_now(c->s)));
         a->archived = true;
     }
-    call_reply_json(c, json_incref(a->json));
+    call_reply_json(c, json_incref(json_of(a)));
 }
 
 void serve_agents_versions(struct call *c)
 {
     const struct agent *a = agent_of(c);
-    json_t *data, *json;
-    size_t i;
+    json_t *data;
 
     if (!a) return;
     data = json_array();
-    json_array_foreach(a->versions, i, json) json_array_insert(data, 0, json);
+    for (size_t i = a->version_count; i > 0; i--) json_array_append(data, a->versions[i - 1]->json);
     call_reply_json(c, json_pack("{s:o,s:n}", "data", data, "next_page"));
 }
 
@@ -394,7 +374,7 @@ void serve_agents_list(struct call *c)
 
         if (a->archived && !archived) continue;
         if (shown++) evbuffer_add(body, ",", 1);
-        json_text_add(body, a->json);
+        json_text_add(body, json_of(a));
     }
     evbuffer_add_printf(body, "],\"next_page\":");
     call_write_cursor(body, i);

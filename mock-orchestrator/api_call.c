@@ -59,7 +59,7 @@ static void call_free(struct call *c)
     vec_deinit(&c->events);
     json_decref(c->body);
     json_decref(c->result);
-    free(c->op);
+    if (c->op) c->op_free(c);
     free(c);
 }
 
@@ -97,15 +97,15 @@ static void on_over(struct wire *w)
     struct call *c = (struct call *)w;
 
     c->bound = false;
-    if (c->gone || (c->answer.type != MSG_OPEN && !c->s->draining))
-        call_cut(c);
-    else if (c->answer.type != MSG_OPEN)
+    if (c->answer.type == MSG_OPEN)
+        c->then(c);
+    else if (c->s->draining)
         call_fail(c, 503, "shutting down");
     else
-        c->then(c);
+        call_cut(c);
 }
 
-static const struct wire_ops call_ops = {.send = on_send, .over = on_over};
+const struct wire_ops call_ops = {.send = on_send, .over = on_over};
 
 bool call_open(struct call *c, struct msg m, const struct wire_ops *ops)
 {
@@ -115,10 +115,10 @@ bool call_open(struct call *c, struct msg m, const struct wire_ops *ops)
     vec_clear(&c->events);
     c->wire.ops = ops;
     if (!m.bytes) m.bytes = API_BYTES_HEAD;
-    c->bound = driver_accept(c->s->driver, c->s->o.self, from, NULL, &c->wire, m);
+    c->bound = !c->gone && driver_accept(c->s->driver, c->s->o.self, from, NULL, &c->wire, m);
     if (c->bound) c->asked |= !c->wire.uncounted;
     if (c->bound) return true;
-    call_cut(c); /* its component has not begun yet: as if nobody listened */
+    call_cut(c); /* nobody waits for it; or its component has not begun yet: as if nobody listened */
     return false;
 }
 
@@ -349,29 +349,4 @@ nsec_t call_now(const struct api_server *s)
     nsec_t now = driver_now(s->driver);
 
     return now ? now : 1;
-}
-
-/* Documents
- * -------------------------------------------------------------------------------------------------- */
-
-/* What a value weighs: its text, as a measure. */
-static size_t weight(const json_t *json)
-{
-    return json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
-}
-
-bool documents_take(struct api_server *s, const json_t *json)
-{
-    size_t bytes = weight(json);
-
-    if (bytes > s->o.document_bytes_max - s->document_bytes) return false;
-    s->document_bytes += bytes;
-    return true;
-}
-
-void documents_give(struct api_server *s, const json_t *json)
-{
-    size_t bytes = weight(json);
-
-    s->document_bytes -= bytes < s->document_bytes ? bytes : s->document_bytes;
 }

@@ -23,16 +23,17 @@ static json_t *document_of(const struct api_server *s, const char *id, const jso
 /* -ENOSPC: no pool is left, or no room. */
 static int add(struct api_server *s, const char *id, const char *key, const json_t *body)
 {
-    struct environment e = {.json = document_of(s, id, body)};
+    struct environment e = {0};
     int r = -ENOSPC;
 
-    if (s->environments.len < s->environments_max && e.json && documents_take(s, e.json)) {
+    if (s->environments.len < s->environments_max &&
+        (e.document = document_new(s, document_of(s, id, body)))) {
         e.id = strdup(id);
         e.key = key ? strdup(key) : NULL;
         r = e.id && (e.key || !key) ? vec_push(&s->environments, e) : -ENOMEM;
     }
     if (r == 0) return 0;
-    json_decref(e.json);
+    document_drop(s, e.document);
     free(e.id);
     free(e.key);
     return r;
@@ -65,7 +66,7 @@ void environments_deinit(struct api_server *s)
 {
     vec_for_each(e, &s->environments)
     {
-        json_decref(e->json);
+        document_drop(s, e->document);
         free(e->id);
         free(e->key);
     }
@@ -77,7 +78,7 @@ uint32_t environments_find(const struct api_server *s, const char *text, size_t 
     for (uint32_t i = 0; i < s->environments.len; i++) {
         const struct environment *e = &s->environments.items[i];
 
-        if (!e->deleted && strlen(e->id) == len && memcmp(e->id, text, len) == 0) return i;
+        if (e->document && strlen(e->id) == len && memcmp(e->id, text, len) == 0) return i;
     }
     return NO_ENVIRONMENT;
 }
@@ -111,19 +112,35 @@ void serve_environments_create(struct call *c)
     if (r < 0)
         call_fail(c, 400, "there is no room for more than %zu environments", s->environments.len);
     else
-        call_reply_json(c, json_incref(s->environments.items[s->environments.len - 1].json));
+        call_reply_json(c, json_incref(s->environments.items[s->environments.len - 1].document->json));
 }
 
 void serve_environments_get(struct call *c)
 {
     const struct environment *e = environment_of(c);
 
-    if (e) call_reply_json(c, json_incref(e->json));
+    if (e) call_reply_json(c, json_incref(e->document->json));
+}
+
+/* The document with what the request changes. */
+static json_t *updated(const struct api_server *s, const struct document *document, const json_t *body)
+{
+    static const char *const settable[] = {"name", "description", "config", NULL};
+    json_t *json = document_copy(document), *metadata = json_copy(json_object_get(json, "metadata"));
+
+    for (size_t i = 0; settable[i]; i++) {
+        json_t *value = json_object_get(body, settable[i]);
+
+        if (value) json_object_set(json, settable[i], value);
+    }
+    json_text_merge(metadata, json_object_get(body, "metadata"));
+    json_object_set_new(json, "metadata", metadata);
+    json_object_set_new(json, "updated_at", call_time(s, call_now(s)));
+    return json;
 }
 
 void serve_environments_update(struct call *c)
 {
-    static const char *const settable[] = {"name", "description", "config", NULL};
     struct environment *e = environment_of(c);
     const json_t *metadata, *name;
 
@@ -134,18 +151,10 @@ void serve_environments_update(struct call *c)
         call_fail(c, 400, "metadata: an object; name: a text that is not empty");
         return;
     }
-    if (!documents_take(c->s, c->body)) {
+    if (document_replace(c->s, &e->document, updated(c->s, e->document, c->body)))
+        call_reply_json(c, json_incref(e->document->json));
+    else
         call_fail(c, 400, "there is no room for more documents");
-        return;
-    }
-    for (size_t i = 0; settable[i]; i++) {
-        json_t *value = json_object_get(c->body, settable[i]);
-
-        if (value) json_object_set(e->json, settable[i], value);
-    }
-    if (metadata) json_text_merge(json_object_get(e->json, "metadata"), metadata);
-    json_object_set_new(e->json, "updated_at", call_time(c->s, call_now(c->s)));
-    call_reply_json(c, json_incref(e->json));
 }
 
 void serve_environments_delete(struct call *c)
@@ -153,7 +162,7 @@ void serve_environments_delete(struct call *c)
     struct environment *e = environment_of(c);
 
     if (!e) return;
-    e->deleted = true;
+    document_drop(c->s, steal_ptr(e->document));
     call_reply_json(c, json_pack("{s:s,s:s}", "id", e->id, "type", "environment_deleted"));
 }
 
@@ -162,9 +171,9 @@ void serve_environments_archive(struct call *c)
     struct environment *e = environment_of(c);
 
     if (!e) return;
-    if (!e->archived) json_object_set_new(e->json, "archived_at", call_time(c->s, call_now(c->s)));
+    if (!e->archived) json_object_set_new(e->document->json, "archived_at", call_time(c->s, call_now(c->s)));
     e->archived = true;
-    call_reply_json(c, json_incref(e->json));
+    call_reply_json(c, json_incref(e->document->json));
 }
 
 /* Newest first; the cursor is the place of the next one, from 1. */
@@ -182,9 +191,9 @@ void serve_environments_list(struct call *c)
     for (; i > 0 && shown < c->limit; i--) {
         const struct environment *e = &s->environments.items[i - 1];
 
-        if (e->deleted || (e->archived && !archived)) continue;
+        if (!e->document || (e->archived && !archived)) continue;
         if (shown++) evbuffer_add(body, ",", 1);
-        json_text_add(body, e->json);
+        json_text_add(body, e->document->json);
     }
     evbuffer_add_printf(body, "],\"next_page\":");
     call_write_cursor(body, i);

@@ -83,6 +83,10 @@ static void listed(struct call *c)
         call_refused(c);
         return;
     }
+    if (c->gone) {
+        call_cut(c); /* nobody reads it, and nothing would slow the writing down */
+        return;
+    }
     out = evbuffer_new();
     evbuffer_add_printf(out, "{\"data\":[");
     if (write_some(c, out)) {

@@ -12,13 +12,14 @@ struct posted {
     uint64_t c, d; /* as in M_EVENTS_SEND */
     uint64_t flags, spilled;
     uint64_t file, offset; /* of a piece of a file; 0: it is none */
-    uint64_t key;          /* of its content in the store, if `stored` */
+    uint64_t key;          /* of its content, if `stored` for it */
     bool stored;
     json_t *content; /* borrowed from the request */
 };
 
 struct post {
     call_fn *then;
+    bool taken; /* the component has them: their texts stay */
     size_t count;
     struct posted items[];
 };
@@ -177,12 +178,14 @@ static int store(struct call *c, struct posted *p)
     return r == -EEXIST ? 0 : r;
 }
 
-static void forget(struct call *c, struct post *post)
+static void post_free(struct call *c)
 {
-    for (size_t i = 0; i < post->count; i++) {
+    struct post *post = c->op;
+
+    for (size_t i = 0; !post->taken && i < post->count; i++) {
         if (post->items[i].stored) content_store_drop(c->s->contents, c->session, post->items[i].key);
-        post->items[i].stored = false;
     }
+    free(post);
 }
 
 static bool has_text(const struct posted *p)
@@ -210,7 +213,6 @@ static int take_contents(struct call *c, struct post *post)
         else
             r = store(c, p);
     }
-    if (r < 0) forget(c, post);
     return r;
 }
 
@@ -235,37 +237,15 @@ static void answered(struct call *c)
 {
     struct post *post = c->op;
 
-    if (c->answer.kind != M_OK) forget(c, post);
-    c->then = post->then;
-    c->then(c);
+    post->taken = c->answer.kind == M_OK;
+    post->then(c);
 }
-
-static void on_send(struct wire *w, const struct msg *m)
-{
-    struct call *c = (struct call *)w;
-
-    if (c->gone) driver_cut(w, m);
-    if (m->type == MSG_OPEN) c->answer = *m;
-}
-
-static void on_over(struct wire *w)
-{
-    struct call *c = (struct call *)w;
-
-    c->bound = false;
-    if (c->answer.type != MSG_OPEN) forget(c, c->op);
-    if (c->gone || c->answer.type != MSG_OPEN)
-        call_cut(c);
-    else
-        answered(c);
-}
-
-static const struct wire_ops post_ops = {.send = on_send, .over = on_over};
 
 static void send_all(struct call *c)
 {
     struct post *post = c->op;
 
+    c->then = answered;
     for (size_t i = 0; i < post->count; i++) {
         struct msg m = message_of(c, &post->items[i]), first;
 
@@ -275,14 +255,14 @@ static void send_all(struct call *c)
             first.type = MSG_DATA;
             first.kind = M_EVENT;
             driver_receive(&c->wire, first);
-        } else if (!call_open(c, first, &post_ops)) {
+        } else if (!call_open(c, first, &call_ops)) {
             return;
         }
         api_receive_rest(&c->wire, &m);
     }
 }
 
-bool posts_send(struct call *c, const json_t *events, call_fn *then)
+void posts_send(struct call *c, const json_t *events, call_fn *then)
 {
     size_t count = json_array_size(events);
     struct post *post;
@@ -290,15 +270,15 @@ bool posts_send(struct call *c, const json_t *events, call_fn *then)
 
     if (count < 1 || count > POST_EVENTS_MAX) {
         call_fail(c, count ? 413 : 400, "events: an array of 1 to %d events", POST_EVENTS_MAX);
-        return false;
+        return;
     }
     post = calloc(1, sizeof *post + count * sizeof *post->items);
     if (!post) {
         call_fail(c, 500, "out of memory");
-        return false;
+        return;
     }
-    free(c->op);
     c->op = post;
+    c->op_free = post_free;
     post->then = then;
     post->count = count;
     for (size_t i = 0; i < count; i++) {
@@ -306,15 +286,13 @@ bool posts_send(struct call *c, const json_t *events, call_fn *then)
 
         if (!wrong) continue;
         call_fail(c, 400, "events.%zu: %s", i, wrong);
-        return false;
+        return;
     }
     r = take_contents(c, post);
-    if (r < 0) {
+    if (r < 0)
         call_fail(c, r == -ENOSPC ? 529 : 500, r == -ENOSPC ? "no room for more texts" : "out of memory");
-        return false;
-    }
-    send_all(c);
-    return true;
+    else
+        send_all(c);
 }
 
 /* The reply

@@ -4,6 +4,7 @@
  *   api_server.c     life, routes
  *   api_auth.c       credentials
  *   api_call.c       one request: what is asked of the component, and the reply
+ *   api_document.c   what is kept of documents, bounded
  *   api_agents.c, api_environments.c    documents
  *   api_sessions.c   sessions
  *   api_post.c, api_list.c, api_stream.c    events in, events out
@@ -39,27 +40,35 @@ enum {
 /* Documents
  * -------------------------------------------------------------------------------------------------- */
 
+/* A JSON value that is kept. Its bytes are taken from those of all documents when it is made, and given back
+ * when its last holder drops it; so it is never changed (but for the moment of its archiving), another takes
+ * its place. */
+struct document {
+    json_t *json;
+    size_t bytes; /* of its text, as a measure */
+    size_t holders;
+};
+
 struct agent {
-    uint64_t number;    /* from 1; the id is made of it */
-    uint32_t script;    /* whose it is by its name, or a number beyond all scripts */
-    json_t *json;       /* as it is answered */
-    json_t *in_session; /* as sessions show it */
-    json_t *versions;   /* the last ones, this one included, oldest first */
+    uint64_t number; /* from 1; the id is made of it */
+    uint32_t script; /* whose it is by its name, or a number beyond all scripts */
+    size_t version_count;
+    struct document *versions[VERSIONS_MAX]; /* as they are answered: the last ones, oldest first */
     bool archived;
 };
 
 struct environment {
     char *id, *key;
-    json_t *json;
-    bool archived, deleted;
+    struct document *document; /* NULL: deleted */
+    bool archived;
 };
 
 /* A session's own documents. Most sessions of a run have none: then the record is all there is. */
 struct session_doc {
     uint64_t number;
     uint64_t ordinal;
-    json_t *agent; /* as it was when the session was made; NULL: unknown */
-    json_t *extra; /* members that are not as by default; NULL: none */
+    struct document *agent; /* the version that it was made with; NULL: unknown */
+    struct document *extra; /* members that are not as by default or as that agent; NULL: none */
     nsec_t updated_at, archived_at;
     uint32_t environment;
     bool ours; /* made by our own client: its only metadata is the ordinal */
@@ -68,7 +77,7 @@ struct session_doc {
 /* What was seen of a work item. */
 struct work_doc {
     uint64_t id, session;
-    json_t *metadata; /* NULL: {} */
+    struct document *metadata; /* NULL: {} */
     nsec_t acknowledged_at, started_at, beat_at, stop_requested_at, stopped_at;
     uint32_t environment;
 };
@@ -87,7 +96,8 @@ struct api_server {
     uint32_t environments_max;
     struct id_map sessions; /* struct session_doc, by number */
     struct id_map works;    /* struct work_doc, by id */
-    size_t document_bytes, works_max;
+    size_t document_bytes;  /* of all documents, at most o.document_bytes_max */
+    size_t works_max;
     uint64_t last_session, first_work, last_work; /* numbers seen */
     uint64_t next_ordinal;
     struct list calls, streams;
@@ -130,7 +140,8 @@ struct call {
     struct principal who;
     struct segment arg[2];
     call_fn *then, *writable; /* the component has answered; the output has room */
-    call_fn *after;           /* `then` of the request that comes after the one under way */
+    struct msg next_ask;      /* what is asked when the answer to a look allows it … */
+    call_fn *after;           /* … and its `then` */
     struct msg answer;
     VEC(struct msg) events;   /* M_EVENTs of the answer */
     size_t next;              /* the first of these that was not written */
@@ -142,8 +153,9 @@ struct call {
     uint32_t owed;  /* event stream: bytes taken and not yet credited */
     uint32_t shown; /* events written */
     bool bound, gone, started, newest_first, by_time;
-    bool asked; /* the component has seen the request */
-    void *op;   /* the handler's own; freed with free() */
+    bool asked;       /* the component has seen the request */
+    void *op;         /* what the handler has for this request alone … */
+    call_fn *op_free; /* … and gives back with it, however the call ends */
     char request_id[ID_SIZE];
 };
 
@@ -152,13 +164,16 @@ struct call {
 
 struct call *call_new(struct api_server *s, struct http_exchange *x, struct principal who);
 /* Asks the component: the OPEN `m`, with MSG_LAST and a head's size unless it says otherwise; `then` comes
- * with the answer in c->answer and c->events, an M_ERROR included. */
+ * with the answer in c->answer and c->events, an M_ERROR included, whether or not the client is still there:
+ * it books what the component did, and replies, to nobody if so. */
 void call_ask(struct call *c, struct msg m, call_fn *then);
 /* The same for what the surface itself wants to know: no peer asked it, so no peer's count has the other end.
  */
 void call_look(struct call *c, struct msg m, call_fn *then);
-/* The same with wire_ops of the caller's own. False: the component is not there, and the call is over. */
+/* The same with wire_ops of the caller's own, or with those of call_ask(), which end in c->then. False: the
+ * component is not there, or the client is not any more, and the call is over. */
 bool call_open(struct call *c, struct msg m, const struct wire_ops *ops);
+extern const struct wire_ops call_ops;
 
 /* Each of these ends the call. */
 void call_reply(struct call *c, struct evbuffer *body); /* 200; drained */
@@ -194,9 +209,21 @@ void call_write_cursor(struct evbuffer *out, uint64_t cursor);
 json_t *call_time(const struct api_server *s, nsec_t at);
 nsec_t call_now(const struct api_server *s);
 
-/* Accounts for the memory of a document; false: there is no room for it. */
-bool documents_take(struct api_server *s, const json_t *json);
-void documents_give(struct api_server *s, const json_t *json);
+/* api_document.c
+ * --------------------------------------------------------------------------------------------- */
+
+/* A document of `json`, whose reference is taken, with one holder. NULL: no room for it, or `json` is NULL.
+ */
+struct document *document_new(struct api_server *s, json_t *json);
+/* One holder more. */
+struct document *document_hold(struct document *d);
+/* NULL is allowed. */
+void document_drop(struct api_server *s, struct document *d);
+/* Puts a document of `json` (taken) in the place of *d (may be NULL), whose bytes it may use. False: no room,
+ * nothing has changed. */
+bool document_replace(struct api_server *s, struct document **d, json_t *json);
+/* A new object with the members of the document's; without any for NULL. */
+json_t *document_copy(const struct document *d);
 
 /* api_auth.c
  * ------------------------------------------------------------------------------------------------- */
@@ -217,9 +244,10 @@ int agents_init(struct api_server *s);
 void agents_deinit(struct api_server *s);
 /* The agent of an id, or the scenario's own of a name; NULL: none. */
 struct agent *agents_find(const struct api_server *s, const char *text);
-/* As sessions show it, in this version (0: the last), with overrides (NULL: none). A new reference; NULL: no
- * such version. */
-json_t *agents_in_session(const struct agent *a, uint64_t version, const json_t *overrides);
+/* A version of it, 0: the last; NULL: no such version. */
+struct document *agents_version(const struct agent *a, uint64_t version);
+/* As sessions show it, with overrides (NULL: none). A new reference. */
+json_t *agents_in_session(const struct document *version, const json_t *overrides);
 
 call_fn serve_agents_create, serve_agents_list, serve_agents_get, serve_agents_update, serve_agents_archive,
     serve_agents_versions;
@@ -247,9 +275,8 @@ call_fn serve_sessions_create, serve_sessions_list, serve_sessions_get, serve_se
  * ----------------------------------------------------------------------- */
 
 call_fn serve_events_post, serve_events_list, serve_events_stream;
-/* Posts the events of a JSON array to c->session; then `then`, as call_ask(). False: refused, the call is
- * over. */
-bool posts_send(struct call *c, const json_t *events, call_fn *then);
+/* Posts the events of a JSON array to c->session; then `then`, as call_ask(). */
+void posts_send(struct call *c, const json_t *events, call_fn *then);
 struct api_event_writer call_event_writer(const struct call *c);
 void event_streams_ping(struct api_server *s);
 

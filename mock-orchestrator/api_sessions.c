@@ -21,9 +21,8 @@ uint64_t sessions_number(struct segment segment)
 static void doc_free(struct api_server *s, struct session_doc *doc)
 {
     if (!doc) return;
-    if (doc->extra) documents_give(s, doc->extra);
-    json_decref(doc->agent);
-    json_decref(doc->extra);
+    document_drop(s, doc->agent);
+    document_drop(s, doc->extra);
     free(doc);
 }
 
@@ -31,6 +30,18 @@ void sessions_deinit(struct api_server *s)
 {
     for (size_t i = 0; i < s->sessions.capacity; i++) doc_free(s, s->sessions.slots[i].value);
     id_map_deinit(&s->sessions);
+}
+
+/* Makes it the record of the session. -ENOMEM: nothing has changed. */
+static int doc_add(struct api_server *s, struct session_doc *doc, const struct msg *session)
+{
+    int r = id_map_put(&s->sessions, session->a, doc);
+
+    if (r < 0) return r;
+    doc->number = session->a;
+    doc->environment = (uint32_t)session->e;
+    if (s->last_session < session->a) s->last_session = session->a;
+    return 0;
 }
 
 /* The record of a session that is there, made if it is not known (this process may have been born later than
@@ -42,15 +53,27 @@ static struct session_doc *doc_of(struct api_server *s, const struct msg *sessio
 
     if (doc) return doc;
     doc = calloc(1, sizeof *doc);
-    if (!doc || id_map_put(&s->sessions, session->a, doc) < 0) {
+    if (!doc || doc_add(s, doc, session) < 0) {
         free(doc);
         return NULL;
     }
-    doc->number = session->a;
-    doc->environment = (uint32_t)session->e;
-    if (session->c < scripts) doc->agent = json_incref(s->agents.items[session->c]->in_session);
-    if (s->last_session < session->a) s->last_session = session->a;
+    if (session->c < scripts) doc->agent = document_hold(agents_version(s->agents.items[session->c], 0));
     return doc;
+}
+
+/* A member that is not as by default; NULL: it is. */
+static json_t *extra_get(const struct session_doc *doc, const char *key)
+{
+    return doc->extra ? json_object_get(doc->extra->json, key) : NULL;
+}
+
+/* Its agent as it is shown, in an object of the caller's own; NULL: unknown. */
+static json_t *agent_of(const struct session_doc *doc)
+{
+    json_t *own = extra_get(doc, "agent");
+
+    if (own) return json_copy(own);
+    return doc->agent ? agents_in_session(doc->agent, NULL) : NULL;
 }
 
 /* Writing
@@ -59,7 +82,7 @@ static struct session_doc *doc_of(struct api_server *s, const struct msg *sessio
 static void write_member(struct evbuffer *out, const struct session_doc *doc, const char *key,
                          const char *otherwise)
 {
-    const json_t *value = json_object_get(doc->extra, key);
+    const json_t *value = extra_get(doc, key);
 
     evbuffer_add_printf(out, ",\"%s\":", key);
     if (value)
@@ -70,7 +93,7 @@ static void write_member(struct evbuffer *out, const struct session_doc *doc, co
 
 static void write_metadata(struct evbuffer *out, const struct session_doc *doc)
 {
-    if (doc->ours && !json_object_get(doc->extra, "metadata"))
+    if (doc->ours && !extra_get(doc, "metadata"))
         evbuffer_add_printf(out, ",\"metadata\":{\"" ORDINAL_KEY "\":\"%" PRIu64 "\"}", doc->ordinal);
     else
         write_member(out, doc, "metadata", "{}");
@@ -83,10 +106,11 @@ static void write_agent(struct evbuffer *out, const struct session_doc *doc)
         "\"id\":"
         "\"windtunnel\"},\"system\":null,\"tools\":[],\"mcp_servers\":[],\"skills\":[],\"multiagent\":null,"
         "\"execution_identity\":{\"type\":\"service_account\"},\"version\":1}";
+    CLEANUP(json_decref_p) json_t *agent = agent_of(doc);
 
     evbuffer_add_printf(out, ",\"agent\":");
-    if (doc->agent)
-        json_text_add(out, doc->agent);
+    if (agent)
+        json_text_add(out, agent);
     else
         evbuffer_add(out, unknown, sizeof unknown - 1);
 }
@@ -144,13 +168,6 @@ static void reply_session(struct call *c)
 /* Creation
  * --------------------------------------------------------------------------------------------------- */
 
-/* What a creation was asked for; the agent as the session will show it is in c->result. */
-struct creation {
-    const struct agent *agent;
-    uint64_t ordinal;
-    bool ours;
-};
-
 static bool read_ordinal(const json_t *metadata, uint64_t *ret)
 {
     const char *text = json_text_get(metadata, ORDINAL_KEY);
@@ -179,20 +196,25 @@ static const char *complaint(const json_t *body)
 }
 
 /* Members that are to be kept; NULL: none, or all are as by default. */
-static json_t *extra_of(const json_t *body, const struct creation *of)
+static json_t *extra_of(const json_t *body, const struct session_doc *doc)
 {
     static const char *const keys[] = {"title", "metadata", "resources", "vault_ids", "budget", NULL};
-    json_t *extra = NULL;
+    const json_t *agent = json_object_get(body, "agent");
+    const char *type = json_text_get(agent, "type");
+    json_t *extra = json_object();
 
     for (size_t i = 0; keys[i]; i++) {
         json_t *value = json_object_get(body, keys[i]);
 
         if (!value || json_is_null(value)) continue;
-        if (i == 1 && of->ours && json_object_size(value) == 1) continue;
-        if (!extra) extra = json_object();
+        if (i == 1 && doc->ours && json_object_size(value) == 1) continue;
         json_object_set(extra, keys[i], value);
     }
-    return extra;
+    if (type && strcmp(type, "agent_with_overrides") == 0)
+        json_object_set_new(extra, "agent", agents_in_session(doc->agent, agent));
+    if (json_object_size(extra)) return extra;
+    json_decref(extra);
+    return NULL;
 }
 
 static void describe_created(struct call *c)
@@ -205,20 +227,17 @@ static void describe_created(struct call *c)
 
 static void created(struct call *c)
 {
-    struct creation *of = c->op;
     const json_t *events = json_object_get(c->body, "initial_events");
-    struct session_doc *doc = c->answer.kind == M_SESSION ? doc_of(c->s, &c->answer) : NULL;
 
-    if (!doc) {
+    if (c->answer.kind != M_SESSION) {
         call_refused(c);
         return;
     }
-    json_decref(doc->agent);
-    doc->agent = steal_ptr(c->result);
-    doc->ordinal = of->ordinal;
-    doc->ours = of->ours;
-    doc->extra = extra_of(c->body, of);
-    if (doc->extra) documents_take(c->s, doc->extra);
+    if (doc_add(c->s, c->op, &c->answer) < 0) {
+        call_fail(c, 500, "out of memory");
+        return;
+    }
+    c->op = NULL; /* the server's now */
     c->session = c->answer.a;
     if (json_array_size(events))
         posts_send(c, events, describe_created);
@@ -226,28 +245,26 @@ static void created(struct call *c)
         reply_session(c);
 }
 
-/* The agent that the request names, as the session will show it. False: refused. */
-static bool find_agent(struct call *c, struct creation *of)
+/* The agent that the request names, and the version that it means (borrowed). NULL: refused. */
+static const struct agent *find_agent(struct call *c, struct document **ret_version)
 {
     const json_t *wanted = json_object_get(c->body, "agent");
     const char *id = json_is_string(wanted) ? json_string_value(wanted) : json_text_get(wanted, "id");
-    const char *type = json_text_get(wanted, "type");
     json_int_t version = json_integer_value(json_object_get(wanted, "version"));
+    const struct agent *agent = id ? agents_find(c->s, id) : NULL;
 
-    of->agent = id ? agents_find(c->s, id) : NULL;
+    *ret_version = agent ? agents_version(agent, version > 0 ? (uint64_t)version : 0) : NULL;
     if (!id)
         call_fail(c, 400, "agent: an id, or an object with one, is required");
-    else if (!of->agent)
+    else if (!agent)
         call_fail(c, 404, "there is no agent of that id");
-    else if (of->agent->archived)
+    else if (agent->archived)
         call_fail(c, 400, "the agent is archived");
-    else {
-        c->result = agents_in_session(of->agent, version > 0 ? (uint64_t)version : 0,
-                                      type && strcmp(type, "agent_with_overrides") == 0 ? wanted : NULL);
-        if (c->result) return true;
+    else if (!*ret_version)
         call_fail(c, 404, "the agent has no such version");
-    }
-    return false;
+    else
+        return agent;
+    return NULL;
 }
 
 /* The environment that it names. False: refused. */
@@ -271,37 +288,42 @@ static bool find_environment(struct call *c)
     return false;
 }
 
+static void draft_free(struct call *c)
+{
+    doc_free(c->s, c->op);
+}
+
 void serve_sessions_create(struct call *c)
 {
     const char *wrong;
-    struct creation *of = c->op = calloc(1, sizeof *of);
+    const struct agent *agent;
+    struct document *version;
+    struct session_doc *doc;
     json_t *extra;
-    bool room;
 
-    if (!of) {
-        call_fail(c, 500, "out of memory");
-        return;
-    }
     if (!call_body(c) || !find_environment(c)) return;
     wrong = complaint(c->body);
     if (wrong) {
         call_fail(c, 400, "%s", wrong);
         return;
     }
-    of->ours = read_ordinal(json_object_get(c->body, "metadata"), &of->ordinal);
-    extra = extra_of(c->body, of);
-    room = !extra || documents_take(c->s, extra);
-    if (extra && room) documents_give(c->s, extra); /* taken for good when the session is there */
-    json_decref(extra);
-    if (!room) {
+    if (!(agent = find_agent(c, &version))) return;
+    c->op = doc = calloc(1, sizeof *doc);
+    c->op_free = draft_free;
+    if (!doc) {
+        call_fail(c, 500, "out of memory");
+        return;
+    }
+    doc->agent = document_hold(version);
+    doc->ours = read_ordinal(json_object_get(c->body, "metadata"), &doc->ordinal);
+    extra = extra_of(c->body, doc);
+    if (extra && !document_replace(c->s, &doc->extra, extra)) {
         call_fail(c, 400, "there is no room for more documents");
         return;
     }
-    if (!find_agent(c, of)) return;
-    if (!of->ours) of->ordinal = c->s->next_ordinal++;
+    if (!doc->ours) doc->ordinal = c->s->next_ordinal++;
     call_ask(
-        c,
-        (struct msg){.kind = M_SESSION_CREATE, .a = of->agent->script, .b = of->ordinal, .c = c->environment},
+        c, (struct msg){.kind = M_SESSION_CREATE, .a = agent->script, .b = doc->ordinal, .c = c->environment},
         created);
 }
 
@@ -313,50 +335,45 @@ void serve_sessions_get(struct call *c)
     call_ask(c, (struct msg){.kind = M_SESSION_GET, .a = c->session}, reply_session);
 }
 
-static void update(struct call *c, struct session_doc *doc)
+/* The members that are to be kept, with what the request changes. */
+static json_t *updated_extra(const struct session_doc *doc, const json_t *body)
 {
     static const char *const keys[] = {"title", "vault_ids", "budget", NULL};
-    json_t *metadata = json_object_get(c->body, "metadata"), *agent = json_object_get(c->body, "agent");
+    const json_t *metadata = json_object_get(body, "metadata"), *agent = json_object_get(body, "agent");
+    json_t *extra = document_copy(doc->extra);
 
-    if (!doc->extra) doc->extra = json_object();
-    documents_give(c->s, doc->extra);
     for (size_t i = 0; keys[i]; i++) {
-        json_t *value = json_object_get(c->body, keys[i]);
+        json_t *value = json_object_get(body, keys[i]);
 
-        if (value) json_object_set(doc->extra, keys[i], value);
+        if (value) json_object_set(extra, keys[i], value);
     }
     if (metadata) {
-        json_t *merged = json_copy(json_object_get(doc->extra, "metadata"));
+        json_t *merged = json_copy(json_object_get(extra, "metadata"));
 
         if (!merged) merged = json_object();
         if (doc->ours && !json_object_get(merged, ORDINAL_KEY))
             json_object_set_new(merged, ORDINAL_KEY, json_sprintf("%" PRIu64, doc->ordinal));
         json_text_merge(merged, metadata);
-        json_object_set_new(doc->extra, "metadata", merged);
+        json_object_set_new(extra, "metadata", merged);
     }
     if (json_is_object(agent) && doc->agent) {
-        json_t *changed = json_copy(doc->agent);
+        json_t *merged = agent_of(doc);
 
-        json_text_merge(changed, agent);
-        json_decref(doc->agent);
-        doc->agent = changed;
+        json_text_merge(merged, agent);
+        json_object_set_new(extra, "agent", merged);
     }
-    documents_take(c->s, doc->extra);
-    doc->updated_at = call_now(c->s);
+    return extra;
 }
 
 static void updated(struct call *c)
 {
     struct session_doc *doc = c->answer.kind == M_SESSION ? doc_of(c->s, &c->answer) : NULL;
 
-    if (doc && !documents_take(c->s, c->body)) {
+    if (doc && !document_replace(c->s, &doc->extra, updated_extra(doc, c->body))) {
         call_fail(c, 400, "there is no room for more documents");
         return;
     }
-    if (doc) {
-        documents_give(c->s, c->body);
-        update(c, doc);
-    }
+    if (doc) doc->updated_at = call_now(c->s);
     reply_session(c);
 }
 
@@ -430,7 +447,7 @@ void serve_sessions_thread(struct call *c)
 static void resources(struct call *c)
 {
     const struct session_doc *doc = c->answer.kind == M_SESSION ? doc_of(c->s, &c->answer) : NULL;
-    json_t *array = doc ? json_object_get(doc->extra, "resources") : NULL;
+    json_t *array = doc ? extra_get(doc, "resources") : NULL;
 
     if (!doc)
         call_refused(c);
@@ -461,7 +478,8 @@ static bool listed(struct call *c, const struct session_doc *doc)
 {
     char agent[ID_SIZE + 1];
     int len = http_exchange_query(c->x, "agent_id", agent, sizeof agent);
-    const char *id = json_text_get(doc->agent, "id");
+    CLEANUP(json_decref_p) json_t *shown = agent_of(doc);
+    const char *id = json_text_get(shown, "id");
 
     if (doc->archived_at && !call_query_is(c, "include_archived", "true")) return false;
     if (c->kinds && !(c->kinds >> c->answer.b & 1)) return false;

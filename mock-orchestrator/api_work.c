@@ -13,16 +13,16 @@
 /* Records
  * ---------------------------------------------------------------------------------------------------- */
 
-static void doc_free(struct work_doc *doc)
+static void doc_free(struct api_server *s, struct work_doc *doc)
 {
     if (!doc) return;
-    json_decref(doc->metadata);
+    document_drop(s, doc->metadata);
     free(doc);
 }
 
 void works_deinit(struct api_server *s)
 {
-    for (size_t i = 0; i < s->works.capacity; i++) doc_free(s->works.slots[i].value);
+    for (size_t i = 0; i < s->works.capacity; i++) doc_free(s, s->works.slots[i].value);
     id_map_deinit(&s->works);
 }
 
@@ -30,7 +30,7 @@ void works_deinit(struct api_server *s)
 static void make_room(struct api_server *s)
 {
     for (; s->works.count >= s->works_max && s->first_work < s->last_work; s->first_work++)
-        doc_free(id_map_take(&s->works, s->first_work));
+        doc_free(s, id_map_take(&s->works, s->first_work));
 }
 
 /* The record of an item that an M_WORK describes. NULL: out of memory. */
@@ -115,7 +115,7 @@ static void write_item(const struct api_server *s, const struct work_doc *doc, c
         evbuffer_add_printf(out, "null");
     evbuffer_add_printf(out, ",\"metadata\":");
     if (doc->metadata)
-        json_text_add(out, doc->metadata);
+        json_text_add(out, doc->metadata->json);
     else
         evbuffer_add_printf(out, "{}");
     write_time(s, "created_at", m->e ? m->e : 1, out);
@@ -201,20 +201,12 @@ void serve_work_poll(struct call *c)
 /* One item
  * --------------------------------------------------------------------------------------------------- */
 
-/* The item is known to be in the path's environment: asks what c->op says. */
-static void ask_op(struct call *c)
-{
-    const struct msg *m = c->op;
-
-    call_ask(c, *m, c->after);
-}
-
 /* That there is no such item the component may say itself. */
 static void looked(struct call *c)
 {
     bool unknown = c->answer.kind == M_ERROR && c->answer.a == 404;
 
-    if (unknown || expect_item(c)) ask_op(c);
+    if (unknown || expect_item(c)) call_ask(c, c->next_ask, c->after);
 }
 
 /* Asks `m` about the path's item. Whether it is in the path's environment is looked at first, where it is not
@@ -222,21 +214,17 @@ static void looked(struct call *c)
 static void ask_item(struct call *c, struct msg m, call_fn *then)
 {
     const struct work_doc *doc;
-    struct msg *op = c->op = malloc(sizeof *op);
 
-    if (!op) {
-        call_fail(c, 500, "out of memory");
-        return;
-    }
     if (!id_parse(c->arg[1].at, c->arg[1].len, API_WORK, &c->number)) c->number = 0;
     m.a = c->number;
-    *op = m;
-    c->after = then;
     doc = id_map_get(&c->s->works, c->number);
-    if (doc && doc->environment == c->environment)
-        ask_op(c);
-    else
-        call_look(c, (struct msg){.kind = M_WORK_GET, .a = c->number}, looked);
+    if (doc && doc->environment == c->environment) {
+        call_ask(c, m, then);
+        return;
+    }
+    c->next_ask = m;
+    c->after = then;
+    call_look(c, (struct msg){.kind = M_WORK_GET, .a = c->number}, looked);
 }
 
 static void got(struct call *c)
@@ -268,16 +256,15 @@ void serve_work_ack(struct call *c)
 static void updated(struct call *c)
 {
     struct work_doc *doc = expect_item(c);
-    const json_t *metadata = json_object_get(c->body, "metadata");
+    json_t *metadata;
 
     if (!doc) return;
-    if (metadata && !documents_take(c->s, metadata)) {
+    metadata = document_copy(doc->metadata);
+    json_text_merge(metadata, json_object_get(c->body, "metadata"));
+    if (document_replace(c->s, &doc->metadata, metadata))
+        reply_item(c, doc, false);
+    else
         call_fail(c, 400, "there is no room for more documents");
-        return;
-    }
-    if (metadata && !doc->metadata) doc->metadata = json_object();
-    if (metadata) json_text_merge(doc->metadata, metadata);
-    reply_item(c, doc, false);
 }
 
 void serve_work_update(struct call *c)
@@ -435,7 +422,7 @@ static void list_got(struct call *c)
         list_end(c, 0); /* ids are given in a row: there is none beyond */
         return;
     }
-    if (!doc && c->number == s->first_work) s->first_work++;
+    if (!doc && c->number == s->first_work) doc_free(s, id_map_take(&s->works, s->first_work++));
     if (doc && doc->environment == c->environment) {
         struct evbuffer *one = evbuffer_new();
 
