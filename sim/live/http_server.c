@@ -2,6 +2,7 @@
 
 #include "sim/base/list.h"
 #include "sim/base/panic.h"
+#include "sim/live/stream_watch.h"
 #include "sim/live/tcp.h"
 #include "sim/live/tls.h"
 
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     CONNECTIONS_MAX = 16384,
@@ -44,13 +44,12 @@ struct conn {
     struct stream *stream;
     struct http1_parser parser;
     struct evbuffer *out; /* scratch */
-    struct event work, timer;
+    struct stream_watch watch;
+    struct event work;
     struct http_exchange *x;
-    nsec_t deadline, timer_at; /* the timer may be set earlier than the deadline; it looks then */
-    size_t held;               /* body bytes that the handler was given and has not consumed */
+    size_t held; /* body bytes that the handler was given and has not consumed */
     size_t discarded;
-    size_t pending_seen; /* output at the last look, to see progress */
-    bool running;        /* in conn_run(): do not free the struct */
+    bool running; /* in conn_run(): do not free the struct */
     bool dead;
     bool body_done;
     bool keep;
@@ -78,40 +77,7 @@ struct http_exchange {
     char path[];
 };
 
-static nsec_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NSEC_PER_S + t.tv_nsec;
-}
-
 static void conn_run(struct conn *c);
-
-/* --- deadlines --- */
-
-static void arm_timer(struct conn *c, nsec_t now)
-{
-    nsec_t wait = nsec_sub0(c->deadline, now);
-    struct timeval time = {.tv_sec = wait / NSEC_PER_S, .tv_usec = wait % NSEC_PER_S / NSEC_PER_US + 1};
-
-    c->timer_at = c->deadline;
-    event_add(&c->timer, &time);
-}
-
-/* Moves the deadline; the timer itself is touched only when it would come too late. */
-static void set_deadline(struct conn *c, nsec_t wait)
-{
-    nsec_t now = now_ns();
-
-    c->deadline = nsec_add(now, wait);
-    if (c->deadline < c->timer_at) arm_timer(c, now);
-}
-
-static void clear_deadline(struct conn *c)
-{
-    c->deadline = NSEC_MAX;
-}
 
 /* --- ends of connections and exchanges --- */
 
@@ -164,7 +130,7 @@ static void conn_leave(struct conn *c)
     c->dead = true;
     c->stream = NULL;
     event_del(&c->work);
-    event_del(&c->timer);
+    stream_watch_deinit(&c->watch);
     list_remove(&c->link);
     c->server->n_conns--;
     if (x && !x->shown && !x->held) exchange_free(x);
@@ -229,30 +195,33 @@ static void conn_refuse(struct conn *c, int status, const char *what)
 
     if (!cut) {
         add_error(c->server, c->out, status, what, "close", x && x->is_head);
-        stream_write(c->stream, c->out);
+        stream_watch_write(&c->watch, c->out);
     }
     conn_close(c, cut);
     if (x) notify_aborted(x);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *user)
+/* What the client had to send did not come. */
+static void conn_late(struct conn *c)
+{
+    if (c->x)
+        conn_refuse(c, 408, "the request body did not come in time");
+    else if (c->head_begun)
+        conn_refuse(c, 408, "the request head did not come in time");
+    else if (stream_pending(c->stream) > 0) /* the last reply still makes its way */
+        stream_watch_set_deadline(&c->watch, c->server->options.idle_timeout_ns);
+    else
+        conn_close(c, false);
+}
+
+static void on_due(evutil_socket_t fd, short what, void *user)
 {
     struct conn *c = user;
-    nsec_t now = now_ns();
-    size_t pending = stream_pending(c->stream);
 
-    c->timer_at = NSEC_MAX;
-    if (now < c->deadline) {
-        if (c->deadline != NSEC_MAX) arm_timer(c, now);
-    } else if (c->x) {
-        conn_refuse(c, 408, "the request body did not come in time");
-    } else if (c->head_begun) {
-        conn_refuse(c, 408, "the request head did not come in time");
-    } else if (pending > 0 && pending != c->pending_seen) {
-        c->pending_seen = pending; /* the last reply still makes its way */
-        set_deadline(c, c->server->options.idle_timeout_ns);
-    } else {
-        conn_close(c, pending > 0);
+    switch (stream_watch_due(&c->watch)) {
+    case STREAM_WATCH_GOES_ON: break;
+    case STREAM_WATCH_LATE: conn_late(c); break;
+    case STREAM_WATCH_STALLED: conn_gone(c, true); break;
     }
 }
 
@@ -268,9 +237,8 @@ static void conn_next(struct conn *c)
 {
     c->body_done = c->head_begun = c->continue_due = c->discarding = false;
     c->discarded = 0;
-    c->pending_seen = 0;
     c->parser.limits.body_bytes_max = 0;
-    set_deadline(c, c->server->options.idle_timeout_ns);
+    stream_watch_set_deadline(&c->watch, c->server->options.idle_timeout_ns);
 }
 
 /* The reply is written; the exchange has been detached. */
@@ -286,7 +254,7 @@ static void conn_replied(struct conn *c)
     if (c->body_done)
         conn_next(c);
     else
-        set_deadline(c, c->server->options.body_timeout_ns);
+        stream_watch_set_deadline(&c->watch, c->server->options.body_timeout_ns);
     if (!c->running && (c->eof || evbuffer_get_length(stream_input(c->stream)) > 0))
         event_active(&c->work, EV_TIMEOUT, 0);
 }
@@ -355,13 +323,13 @@ static void conn_head(struct conn *c)
         conn_refuse(c, 400, "bad escape in the path");
         return;
     }
-    clear_deadline(c);
+    stream_watch_clear_deadline(&c->watch);
     if (http1_body_ends_within(&c->parser, 0)) /* this step moves nothing */
         c->body_done =
             http1_parse(&c->parser, stream_input(c->stream), NULL, 1, &drained, &moved) == HTTP1_END;
     if (!conn_route(c)) return;
     c->parser.limits.body_bytes_max = body_limit(c->x, o);
-    if (!c->body_done) set_deadline(c, o->body_timeout_ns);
+    if (!c->body_done) stream_watch_set_deadline(&c->watch, o->body_timeout_ns);
     if (c->body_done || c->x->mode == HTTP_BODY_STREAM) conn_request(c);
 }
 
@@ -371,7 +339,7 @@ static void conn_body_end(struct conn *c)
     struct http_exchange *x = c->x;
 
     c->body_done = true;
-    clear_deadline(c);
+    stream_watch_clear_deadline(&c->watch);
     if (!x) {
         if (c->keep && !c->server->draining)
             conn_next(c);
@@ -396,7 +364,7 @@ static void conn_body(struct conn *c, size_t bytes)
         return;
     }
     if (x->mode == HTTP_BODY_BUFFER) return;
-    clear_deadline(c);
+    stream_watch_clear_deadline(&c->watch);
     c->held += bytes;
     if (x->handler && x->handler->body) x->handler->body(x->user, x, x->body);
 }
@@ -409,11 +377,11 @@ static void conn_wait(struct conn *c)
     if (c->x && c->continue_due && !c->body_done && !c->x->started) {
         c->continue_due = false;
         http1_add_response(c->out, 100, NULL, HTTP1_NO_BODY, 0, NULL);
-        stream_write(c->stream, c->out);
+        stream_watch_write(&c->watch, c->out);
     }
     if (c->x || c->discarding || c->eof || !begun || c->head_begun) return;
     c->head_begun = true;
-    set_deadline(c, c->server->options.header_timeout_ns);
+    stream_watch_set_deadline(&c->watch, c->server->options.header_timeout_ns);
 }
 
 /* Whether there is anything to parse for: not while a reply is awaited, nor while too much output is queued.
@@ -466,7 +434,7 @@ static void on_ready(void *user)
 {
     struct conn *c = user;
 
-    set_deadline(c, c->server->options.header_timeout_ns);
+    stream_watch_set_deadline(&c->watch, c->server->options.header_timeout_ns);
 }
 
 static void on_data(void *user, struct evbuffer *in)
@@ -548,10 +516,9 @@ int http_server_serve_stream(struct http_server *server, struct stream *stream, 
     }
     c->server = server;
     c->stream = stream;
-    c->deadline = c->timer_at = NSEC_MAX;
     http1_parser_init(&c->parser, HTTP1_REQUEST, &limits);
     event_assign(&c->work, server->base, -1, 0, on_work, c);
-    event_assign(&c->timer, server->base, -1, 0, on_timer, c);
+    stream_watch_init(&c->watch, server->base, stream, server->options.idle_timeout_ns, on_due, c);
     if (peer) snprintf(c->peer, sizeof c->peer, "%s", peer);
     list_push_back(&server->conns, &c->link);
     server->n_conns++;
@@ -711,7 +678,8 @@ void http_exchange_consumed(struct http_exchange *x, size_t bytes)
     ASSERT(bytes <= c->held);
     c->held -= bytes;
     conn_consumed(c, bytes);
-    if (c->held == 0 && !c->body_done) set_deadline(c, c->server->options.body_timeout_ns);
+    if (c->held == 0 && !c->body_done)
+        stream_watch_set_deadline(&c->watch, c->server->options.body_timeout_ns);
 }
 
 /* Whether the connection can go on after this reply, given how much of the request is still to come. */
@@ -749,7 +717,7 @@ void http_reply(struct http_exchange *x, int status, const struct http_header *h
         http1_add_response(c->out, status, headers, has_body ? HTTP1_LENGTH : HTTP1_NO_BODY, len,
                            connection_header(x));
         if (body && has_body && !x->is_head) evbuffer_add_buffer(c->out, body);
-        stream_write(c->stream, c->out);
+        stream_watch_write(&c->watch, c->out);
     }
     if (body) evbuffer_drain(body, evbuffer_get_length(body));
     if (c)
@@ -773,7 +741,7 @@ void http_reply_bytes(struct http_exchange *x, int status, const char *content_t
     http1_add_response(c->out, status, content_type ? headers : NULL, has_body ? HTTP1_LENGTH : HTTP1_NO_BODY,
                        len, connection_header(x));
     if (has_body && !x->is_head && len > 0) evbuffer_add(c->out, bytes, len);
-    stream_write(c->stream, c->out);
+    stream_watch_write(&c->watch, c->out);
     finish(x);
 }
 
@@ -787,7 +755,7 @@ void http_reply_error(struct http_exchange *x, int status, const char *what)
         return;
     }
     add_error(c->server, c->out, status, what, connection_header(x), x->is_head);
-    stream_write(c->stream, c->out);
+    stream_watch_write(&c->watch, c->out);
     finish(x);
 }
 
@@ -809,7 +777,7 @@ void http_reply_start(struct http_exchange *x, int status, const struct http_hea
     if (!c) return;
     if (x->framing == HTTP1_UNTIL_CLOSE) c->keep = false;
     http1_add_response(c->out, status, headers, x->framing, length < 0 ? 0 : length, connection_header(x));
-    stream_write(c->stream, c->out);
+    stream_watch_write(&c->watch, c->out);
 }
 
 void http_reply_data(struct http_exchange *x, struct evbuffer *bytes)
@@ -824,14 +792,14 @@ void http_reply_data(struct http_exchange *x, struct evbuffer *bytes)
     }
     if (x->framing == HTTP1_CHUNKED) {
         http1_add_chunk(c->out, bytes);
-        stream_write(c->stream, c->out);
+        stream_watch_write(&c->watch, c->out);
         return;
     }
     if (x->framing == HTTP1_LENGTH) {
         ASSERT(len <= x->left);
         x->left -= len;
     }
-    stream_write(c->stream, bytes);
+    stream_watch_write(&c->watch, bytes);
 }
 
 void http_reply_end(struct http_exchange *x)
@@ -849,7 +817,7 @@ void http_reply_end(struct http_exchange *x)
     }
     if (x->framing == HTTP1_CHUNKED && !x->is_head) {
         http1_add_last_chunk(c->out);
-        stream_write(c->stream, c->out);
+        stream_watch_write(&c->watch, c->out);
     }
     finish(x);
 }

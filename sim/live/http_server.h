@@ -28,10 +28,12 @@ struct http_server_options {
     struct tls_context *tls;  /* for accepted connections; a reference is taken */
     unsigned connections_max; /* above it: 503 and close (with TLS: closed at once) [16384] */
     nsec_t header_timeout_ns; /* from the first byte to the end of the head, then 408 [10 s] */
-    nsec_t body_timeout_ns;  /* buffered: for the whole body; streamed: between two pieces; then 408 [30 s] */
-    nsec_t idle_timeout_ns;  /* between requests, and for a reply that makes no progress [75 s] */
-    size_t head_bytes_max;   /* 431 above [16 KiB] */
-    uint64_t body_bytes_max; /* of a buffered body; 413 above [1 MiB] */
+    nsec_t body_timeout_ns; /* buffered: for the whole body; streamed: between two pieces; then 408 [30 s] */
+    /* Between requests; and for a client that takes nothing of what is pending for it: it is cut off. A reply
+     * that has nothing to say is not limited. [75 s] */
+    nsec_t idle_timeout_ns;
+    size_t head_bytes_max;     /* 431 above [16 KiB] */
+    uint64_t body_bytes_max;   /* of a buffered body; 413 above [1 MiB] */
     uint64_t stream_bytes_max; /* of a streamed body; 413 or a cut above [no limit] */
     int sndbuf;                /* SO_SNDBUF of accepted sockets [the kernel's] */
     bool half_close; /* a client that finished sending still gets its reply; otherwise it counts as gone */
@@ -66,8 +68,8 @@ struct http_exchange_handler {
     void (*body_end)(void *user, struct http_exchange *x);
     /* The output fell to STREAM_LOW_MARK after it had been above it. */
     void (*writable)(void *user, struct http_exchange *x);
-    /* The client went away, or broke the protocol in its body. Once; the exchange still has to be ended,
-     * unless `request` was not called yet: then it is gone after this. */
+    /* The client went away, took nothing of its reply for too long, or broke the protocol in its body. Once;
+     * the exchange still has to be ended, unless `request` was not called yet: then it is gone after this. */
     void (*aborted)(void *user, struct http_exchange *x);
 };
 

@@ -37,7 +37,7 @@ static inline nsec_t tunnel_guard_request(const struct plan *plan)
     return nsec_max(plan->orchestrator.mcp_attempt_timeout_ns, TUNNEL_PATIENCE_NS);
 }
 
-/* Proxy: between the requests of a stream, and for an answer that makes no progress. */
+/* Proxy: between the requests of a stream, and for an answer of which its reader takes nothing. */
 static inline nsec_t tunnel_guard_idle(const struct plan *plan)
 {
     nsec_t idle = plan->orchestrator.mcp_stream_idle_ns;

@@ -145,6 +145,8 @@ static void on_request(void *user, struct http_exchange *x)
         held = x;
     else if (strcmp(path, "/big") == 0)
         http_reply_start(x, 200, NULL, BIG), held = x, pump_big(x);
+    else if (strcmp(path, "/quiet") == 0)
+        http_reply_start(x, 200, NULL, -1), held = x;
     else if (strcmp(path, "/query") == 0)
         reply_query(x);
     else if (strcmp(path, "/chunks") == 0)
@@ -427,6 +429,76 @@ START_TEST(stream_deadline)
     ck_assert_int_eq(strncmp(got_text(), "HTTP/1.1 408 Request Timeout\r\n", 30), 0);
     ck_assert_int_eq(aborted, 1);
     http_exchange_abort(held);
+}
+END_TEST
+
+static void ask_for_too_much(void)
+{
+    options.sndbuf = 128 * 1024;
+    start();
+    client.consume = false;
+    say(GET("/big"));
+}
+
+/* Who stops reading in mid-reply is cut off: the handler hears of it, and can give back what it holds for it.
+ */
+START_TEST(a_reply_that_is_not_read_is_ended)
+{
+    options.idle_timeout_ns = 100 * NSEC_PER_MS;
+    ask_for_too_much();
+    RUN_UNTIL(base, aborted == 1);
+    ck_assert_uint_lt(sent_bytes, BIG);
+    ck_assert_uint_eq(http_server_connections(server), 0);
+    http_exchange_abort(held);
+}
+END_TEST
+
+START_TEST(a_slow_reader_makes_progress)
+{
+    options.idle_timeout_ns = 500 * NSEC_PER_MS;
+    ask_for_too_much();
+    for (int i = 0; i < 15; i++) {
+        struct evbuffer *in = stream_input(client.s);
+        size_t n = evbuffer_get_length(in);
+
+        evbuffer_drain(in, n);
+        stream_consumed(client.s, n);
+        live_test_run_ms(base, 100);
+    }
+    ck_assert_int_eq(aborted, 0);
+    ck_assert_uint_lt(sent_bytes, BIG);
+    http_exchange_abort(held);
+}
+END_TEST
+
+/* An event stream without events: nothing is pending, so nobody is to blame. */
+START_TEST(a_quiet_reply_is_not_ended)
+{
+    options.idle_timeout_ns = 100 * NSEC_PER_MS;
+    start();
+    say(GET("/quiet"));
+    expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    live_test_run_ms(base, 350);
+    ck_assert_int_eq(aborted, 0);
+    http_reply_end(held);
+    expect("0\r\n\r\n");
+}
+END_TEST
+
+/* The same when the handler has said all. */
+START_TEST(the_rest_of_a_reply_is_not_waited_for_without_end)
+{
+    static char body[1 << 20];
+
+    options.idle_timeout_ns = 100 * NSEC_PER_MS;
+    options.sndbuf = 128 * 1024;
+    start();
+    client.consume = false;
+    say("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n");
+    probe_write(&client, body, sizeof body);
+    RUN_UNTIL(base, requests == 1);
+    ck_assert_uint_eq(http_server_connections(server), 1);
+    RUN_UNTIL(base, http_server_connections(server) == 0);
 }
 END_TEST
 
@@ -841,6 +913,10 @@ static void add(TCase *tc)
     tcase_add_loop_test(tc, malformed, 0, 2);
     tcase_add_test(tc, deadlines);
     tcase_add_test(tc, stream_deadline);
+    tcase_add_test(tc, a_reply_that_is_not_read_is_ended);
+    tcase_add_test(tc, a_slow_reader_makes_progress);
+    tcase_add_test(tc, a_quiet_reply_is_not_ended);
+    tcase_add_test(tc, the_rest_of_a_reply_is_not_waited_for_without_end);
     tcase_add_test(tc, expect_continue);
     tcase_add_test(tc, early_reply);
     tcase_add_test(tc, streamed_echo);
