@@ -275,6 +275,7 @@ static void linger(struct h2_stream *s)
     feed(s);
 }
 
+/* A stream that was not answered is reset, not REFUSED: whoever had it may have passed it on. */
 static void h2_stream_free(struct stream *stream, bool abort)
 {
     struct h2_stream *s = stream_of(stream);
@@ -284,7 +285,7 @@ static void h2_stream_free(struct stream *stream, bool abort)
         linger(s);
         return;
     }
-    h2_stream_cut(s, unanswered ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL);
+    h2_stream_cut(s, NGHTTP2_CANCEL);
     h2_stream_release(s);
 }
 

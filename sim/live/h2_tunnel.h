@@ -92,7 +92,9 @@ int h2_connector_new(struct event_base *base, struct stream *below, const struct
 int h2_edge_open(struct h2 *h2, const struct h2_request *request, struct stream **ret_stream);
 
 /* Connector: answers a stream, once. A 2xx makes it ready; any other status ends the sending direction and
- * the stream, CLEAN. Has no effect on a stream that has ended. */
+ * the stream, CLEAN. Has no effect on a stream that has ended. One that is freed without an answer ends with
+ * RESET at the edge, where REFUSED means that nobody has what the stream was opened for: another status, or
+ * HTTP/2 itself did not take it (too many streams, or after GOAWAY). */
 void h2_stream_respond(struct stream *s, int status);
 
 /* The status that a stream was answered with, at either end; 0: none yet. */

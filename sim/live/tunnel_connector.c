@@ -120,11 +120,10 @@ static void guest_enter(struct tunnel_connector *t, struct tunnel_carrier *carri
     }
     g->pipe.wire.ops = &guest_ops;
     open.e = g->pipe.id;
-    if (!carrier->bound ||
-        !driver_accept(t->driver, self, ADDR(ROLE_EDGE, 0), &carrier->wire, &g->pipe.wire, open)) {
+    if (!driver_accept(t->driver, self, ADDR(ROLE_EDGE, 0), &carrier->wire, &g->pipe.wire, open)) {
         tunnel_pipe_deinit(&g->pipe);
         free(g);
-        stream_free(s, true); /* its component is gone, and so is whoever could have refused */
+        stream_free(s, true); /* counted as cut off; nobody is left who could refuse it */
         return;
     }
     g->pipe.stream = s;

@@ -580,6 +580,46 @@ START_TEST(the_edge_wants_to_know_who_calls)
 }
 END_TEST
 
+static void hang_up(void *user, struct stream *s, const char *peer)
+{
+    probe_init(user, s);
+    ((struct probe *)user)->free_in_data = true;
+}
+
+static uint64_t streams_to_connector(enum flow_fate fate)
+{
+    return flowcount_get(recorder_flows(chain.recorder), way_between(ROLE_EDGE, ROLE_CONNECTOR),
+                         M_TUNNEL_STREAM, fate);
+}
+
+/* A connector that has passed a stream on and lost it before its answer has not refused it: the caller is cut
+ * off, as in virtual time, and the stream is not counted as if it had come back. */
+START_TEST(a_stream_lost_before_its_answer_is_not_refused)
+{
+    char proxy[TCP_ADDRESS_MAX], address[TCP_ADDRESS_MAX];
+    struct tunnel_connector_member member = {.edge_address = "127.0.0.1:1", .proxy_address = proxy};
+    struct tunnel_outside_options o;
+    struct tcp_listener *listener;
+    struct probe peer = {0};
+
+    start_up(TUNNELS(""));
+    ck_assert_int_eq(tcp_listener_new(chain.base, "127.0.0.1:0", NULL, hang_up, &peer, &listener), 0);
+    snprintf(proxy, sizeof proxy, "127.0.0.1:%d", tcp_listener_port(listener));
+    member.token = chain.token;
+    ck_assert_int_eq(tunnel_connector_add(chain.connector, 0, &member), 0);
+    o = chain_outside(&chain, address);
+    ck_assert_int_eq(try_open(&o), -RESET_CUT);
+    ck_assert_int_eq(peer.data, 1);
+    ck_assert_uint_eq(streams_to_connector(FLOW_EMITTED), 1);
+    ck_assert_uint_eq(streams_to_connector(FLOW_DECODED), 1);
+    ck_assert_uint_eq(streams_to_connector(FLOW_RETURNED), 0);
+    ck_assert_uint_eq(streams().ends[LEDGER_LOST], 1);
+    tcp_listener_free(listener);
+    probe_deinit(&peer, true);
+    chain_deinit(&chain);
+}
+END_TEST
+
 static void keep_mute(void *user, struct stream *s, const char *peer)
 {
     *(struct stream **)user = s;
@@ -664,6 +704,7 @@ int main(void)
     tcase_add_test(t, events_come_at_once);
     tcase_add_loop_test(t, chaos_leaves_nothing_behind, 0, 3);
     tcase_add_test(t, a_dial_ends_with_its_handshake);
+    tcase_add_test(t, a_stream_lost_before_its_answer_is_not_refused);
     tcase_add_test(t, a_connector_resumes_no_session);
     tcase_add_test(t, streams_end_in_order);
     tcase_add_test(t, an_unknown_tunnel_is_404);
