@@ -11,8 +11,12 @@
 #include "sim/base/vec.h"
 #include "sim/record/recorder.h"
 
-/* More events than this in one turn would starve the sockets: the rest waits for the next. */
-enum { TURN_EVENTS_MAX = 512 };
+enum {
+    /* A turn has one time, and its effects go out at its end: what is more waits for the next. */
+    TURN_ARRIVALS_MAX = 512,
+    TURN_TIMERS_MAX = 512,
+    SETTLE_TURNS_MAX = 64,
+};
 
 struct timer {
     addr_t self;
@@ -197,6 +201,7 @@ static void on_over(void *user, uint32_t flow)
 /* The inbox
  * -------------------------------------------------------------------------------------------------- */
 
+/* The loop runs this before it looks at the sockets again, also when a turn calls for the next one. */
 static void wake(struct driver *d)
 {
     event_active(d->turn_event, EV_TIMEOUT, 0);
@@ -287,21 +292,25 @@ static void arm_timer(struct driver *d, nsec_t now)
     event_add(d->timer_event, &tv);
 }
 
-static void queue_due_timers(struct driver *d, nsec_t now)
+/* Moves due timers into the batch, behind the arrivals of this turn. They do not queue with those: however
+ * much waits, no timer comes later than the turns before it take. */
+static void gather_timers(struct driver *d, nsec_t now)
 {
     const struct heap_item *first;
 
-    while ((first = heap_peek(&d->timer_heap)) && first->at <= now &&
-           d->inbox.len - d->inbox_done < TURN_EVENTS_MAX) {
+    for (int n = 0; n < TURN_TIMERS_MAX && (first = heap_peek(&d->timer_heap)) && first->at <= now; n++) {
         struct heap_item item;
         struct timer t;
+        struct event ev = {.type = EVENT_TIMER};
 
         heap_pop(&d->timer_heap, &item);
         t = *(struct timer *)slab_get_unchecked(&d->timers, (uint32_t)item.payload);
         slab_free(&d->timers, (uint32_t)item.payload);
         if (!world_has(d->world, t.self) || d->epochs[ADDR_ROLE(t.self)][ADDR_ORDINAL(t.self)] != t.epoch)
             continue;
-        queue_event(d, EVENT_TIMER, t.self, t.token);
+        ev.self = t.self;
+        ev.token = t.token;
+        if (vec_push(&d->batch, ev) < 0) PANIC_MEMORY("out of memory for a turn");
     }
 }
 
@@ -414,12 +423,11 @@ static bool resolve(struct driver *d, struct arrival *a)
 }
 
 /* Moves up to a turn's worth of the inbox into the batch. */
-static void gather(struct driver *d)
+static void gather_arrivals(struct driver *d)
 {
     size_t last = d->inbox.len;
 
-    vec_clear(&d->batch);
-    if (last - d->inbox_done > TURN_EVENTS_MAX) last = d->inbox_done + TURN_EVENTS_MAX;
+    if (last - d->inbox_done > TURN_ARRIVALS_MAX) last = d->inbox_done + TURN_ARRIVALS_MAX;
     for (; d->inbox_done < last; d->inbox_done++) {
         struct arrival *a = &d->inbox.items[d->inbox_done];
 
@@ -441,8 +449,9 @@ static void turn(struct driver *d)
 {
     nsec_t now = driver_now(d);
 
-    if (!d->ended) queue_due_timers(d, now);
-    gather(d);
+    vec_clear(&d->batch);
+    gather_arrivals(d);
+    if (!d->ended) gather_timers(d, now);
     if (d->opts.on_turn && d->batch.len) d->opts.on_turn(d->opts.user, now, d->batch.items, d->batch.len);
     d->effects.count = 0;
     vec_for_each(ev, &d->batch)
@@ -465,8 +474,7 @@ static void on_turn_event(evutil_socket_t fd, short what, void *arg)
 
 void driver_settle(struct driver *d)
 {
-    /* Bounded: what the last turns make must not keep a stopping process alive. */
-    for (int i = 0; i < 64 && d->inbox.len > d->inbox_done; i++) turn(d);
+    for (int i = 0; i < SETTLE_TURNS_MAX && d->inbox.len > d->inbox_done; i++) turn(d);
 }
 
 /* Components

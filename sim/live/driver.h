@@ -8,6 +8,11 @@
  *     wire → surface → driver_accept(), driver_receive() → inbox → turn
  *     turn → effects → dialer->open(), wire_ops.send() → wire
  *
+ * A turn takes a bounded number of what waits in the inbox, in the order in which it came, and then of the
+ * timers that are due, which so are not held up by what waits. One turn follows the other until nothing
+ * waits; only then are the sockets read again, so that the inbox never holds more than one look at them
+ * brings.
+ *
  * Single-threaded, one event_base. A turn runs from the loop, never inside a call from a surface; so a
  * surface is never re-entered from driver_accept() or driver_receive().
  */
@@ -99,7 +104,8 @@ void driver_tell(struct driver *d, addr_t self, enum event_type type);
 /* Queues an event of this type (EVENT_DRAIN, EVENT_END) for every component here. */
 void driver_tell_all(struct driver *d, enum event_type type);
 
-/* Runs pending turns now until nothing is queued (used at the end: EVENT_END). */
+/* Runs pending turns now, until nothing is queued, but no more than 64 of them: what the last ones make must
+ * not keep a stopping process alive. Used at the end: EVENT_END. */
 void driver_settle(struct driver *d);
 
 /* The end of the run: every component closes its books (EVENT_END). What still comes is counted as cut off,
@@ -111,7 +117,8 @@ bool driver_has_ended(const struct driver *d);
 void driver_set_dialer(struct driver *d, enum role from, enum role to, struct dialer *dialer);
 
 /* A peer opened a flow to `self`: binds `w` to a new flow end and queues the OPEN. `via`: the carrier's wire
- * or NULL. Returns false when `self` is not here (crashed, draining process): then nothing was bound. */
+ * or NULL. Returns false when `self` is not here any more (crashed) or the carrier's flow is over: then
+ * nothing was bound, and the OPEN is counted as cut off. A component that drains is here, and answers. */
 bool driver_accept(struct driver *d, addr_t self, addr_t from, struct wire *via, struct wire *w,
                    struct msg open);
 

@@ -53,8 +53,33 @@ static void caller_over(struct wire *w)
 
 static const struct wire_ops caller_ops = {.send = caller_send, .over = caller_over};
 
+/* Until the caller is answered, more comes in each turn than is handled in it. */
+static struct {
+    const struct caller *caller;
+    nsec_t until; /* given up then */
+    bool given_up;
+} flood;
+
+enum { TURN = 512 }; /* what a turn takes */
+
+static void pour(int events)
+{
+    /* Nothing to an MCP server. */
+    for (int i = 0; i < events; i++) driver_tell(driver, server, EVENT_DRAIN);
+}
+
+static int turns;
+
 static void on_turn(void *user, nsec_t now, const struct event *events, size_t count)
 {
+    turns++;
+    if (flood.caller && !flood.caller->overs) {
+        flood.given_up = now > flood.until;
+        if (flood.given_up)
+            flood.caller = NULL;
+        else
+            pour(TURN);
+    }
     flight_turn(flight, now, events, count);
 }
 
@@ -269,6 +294,52 @@ START_TEST(a_replay_gets_every_effect)
 }
 END_TEST
 
+/* A process that does not come to the end of its inbox keeps its times nevertheless. */
+START_TEST(what_waits_holds_up_no_timer)
+{
+    struct caller c = {.wire.ops = &caller_ops};
+    struct flight_replayed done;
+    struct str error = STR_INIT(4096);
+
+    flood.caller = &c;
+    flood.until = driver_now(driver) + NSEC_PER_S;
+    ck_assert(driver_accept(driver, server, ADDR(ROLE_PROXY, 0), NULL, &c.wire, call(1)));
+    pour(2 * TURN);
+    run_until_over(&c, 1);
+    ck_assert_int_eq(c.answers, 1);
+    ck_assert(!flood.given_up);
+    ck_assert_msg(replay(&done, &error) == 0, "%s", str_text(&error));
+    str_deinit(&error);
+}
+END_TEST
+
+static void on_readable(evutil_socket_t fd, short what, void *user)
+{
+    ++*(int *)user;
+}
+
+/* Else the inbox of a process that cannot keep up would grow for as long as that lasts. */
+START_TEST(all_that_waits_is_handled_before_more_is_read)
+{
+    int fd[2], looks = 0;
+    struct event *readable;
+
+    event_base_loop(base, EVLOOP_NONBLOCK); /* START */
+    ck_assert_int_eq(pipe(fd), 0);
+    ck_assert_int_eq(write(fd[1], "x", 1), 1);
+    readable = event_new(base, fd[0], EV_READ | EV_PERSIST, on_readable, &looks);
+    event_add(readable, NULL);
+    pour(5 * TURN);
+    turns = 0;
+    event_base_loop(base, EVLOOP_ONCE);
+    ck_assert_int_eq(turns, 5);
+    ck_assert_int_eq(looks, 1);
+    event_free(readable);
+    close(fd[0]);
+    close(fd[1]);
+}
+END_TEST
+
 /* Each byte of the log, flipped, is found: by its frame's check sum. */
 START_TEST(a_flipped_byte_is_named)
 {
@@ -336,6 +407,8 @@ int main(void)
     tcase_add_test(tests, a_flow_that_is_reset_is_given_up_unless_its_surface_reads_on);
     tcase_add_test(tests, a_crash_resets_its_callers_and_refuses_new_ones);
     tcase_add_test(tests, a_replay_gets_every_effect);
+    tcase_add_test(tests, what_waits_holds_up_no_timer);
+    tcase_add_test(tests, all_that_waits_is_handled_before_more_is_read);
     tcase_add_test(tests, a_flipped_byte_is_named);
     tcase_add_test(tests, a_log_cut_off_in_its_last_frame_is_replayed_up_to_it);
     suite_add_tcase(suite, tests);
