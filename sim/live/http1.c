@@ -28,8 +28,6 @@ enum {
         2048, /* smaller pieces of a body are copied, so that they do not each keep a read buffer alive */
 };
 
-#define RETRY_AFTER_MAX_NS (24 * 3600 * NSEC_PER_S)
-
 /* --- heads --- */
 
 static void trim(const char **text, size_t *len)

@@ -58,8 +58,11 @@ const char *http_head_get(const struct http_head *h, const char *name);
 /* Whether the comma-separated list in all headers `name` has `token` (any case). */
 bool http_head_has_token(const struct http_head *h, const char *name, const char *token);
 
+/* A peer that asks to be left alone for longer is left alone for this: a day. */
+#define RETRY_AFTER_MAX_NS (24 * 3600 * NSEC_PER_S)
+
 /* How long the peer asks to be left alone: Retry-After-Ms in milliseconds, or else Retry-After in seconds; at
- * most a day, 0 if there is neither or it is anything but a whole number, such as a date. */
+ * most RETRY_AFTER_MAX_NS, 0 if there is neither or it is anything but a whole number, such as a date. */
 nsec_t http_head_retry_after(const struct http_head *h);
 
 /* A header of every answer that a server, or a surface on it, made by itself: no component has seen the

@@ -5,10 +5,15 @@
  * connector to edge:
  *     {"register":{"tunnel":"…","token":"…","connection":0,"connector":"…"}}   once, first
  *     {"unregister":{}}                                       to drain: send no new streams
+ *     {"pong":{}}                                             the answer to a ping
  * edge to connector:
  *     {"registered":{"connection":"id","location":"loopback"}}                 accepted
  *     {"refused":{"error":"…","retry_after_ms":null}}         or not; a number: try again then
  *     {"draining":{}}                                         the edge will go away
+ *     {"ping":{}}                                             is the connector there?
+ *
+ * Pings are so many that tunnel_link.c writes them, and knows them, by their bytes; to this codec they are
+ * TUNNEL_CONTROL_E_UNKNOWN.
  *
  * This is the codec alone; who may say what, and when, is decided elsewhere. Members that are not named here
  * are ignored, so that either side may be newer than the other.

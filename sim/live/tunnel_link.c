@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sim/base/panic.h"
+#include "sim/live/http1.h"
 
 static const char ping_line[] = "{\"ping\":{}}\n", pong_line[] = "{\"pong\":{}}\n";
 
@@ -208,12 +209,13 @@ void tunnel_link_answer(const struct msg *answer, struct tunnel_control *ret_mes
 
 static struct msg refused(const struct tunnel_control *m)
 {
+    nsec_t asked = m->refused.may_retry ? nsec_mul(m->refused.retry_after_ms, NSEC_PER_MS) : 0;
     struct msg answer = {.type = MSG_OPEN,
                          .kind = M_ERROR,
                          .flags = MSG_LAST,
                          .a = 503,
                          .b = ERROR_OVERLOADED,
-                         .c = m->refused.may_retry ? m->refused.retry_after_ms * NSEC_PER_MS : 0};
+                         .c = nsec_min(asked, RETRY_AFTER_MAX_NS)};
 
     for (size_t i = 0; i < REFUSALS; i++) {
         if (strcmp(refusals[i].text, m->refused.error) != 0) continue;

@@ -47,5 +47,5 @@ void tunnel_link_shutdown(struct tunnel_link *l);
 
 /* The edge's answer to a registration as a line: M_OK (a, b) or M_ERROR (a, b, c). */
 void tunnel_link_answer(const struct msg *answer, struct tunnel_control *ret_message);
-/* The answer that a line is. */
+/* The answer that a line is; its wait is RETRY_AFTER_MAX_NS at most. */
 struct msg tunnel_link_answered(const struct tunnel_control *message);

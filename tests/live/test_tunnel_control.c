@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "sim/base/prng.h"
+#include "sim/live/http1.h"
+#include "sim/live/tunnel_link.h"
 
 static struct evbuffer *buffer;
 
@@ -175,6 +177,30 @@ START_TEST(damaged_lines_do_no_harm)
 }
 END_TEST
 
+/* An edge may ask for a wait, but its number neither wraps into none nor lasts for ever. */
+START_TEST(the_wait_after_a_refusal_is_bounded)
+{
+    static const struct {
+        const char *asked;
+        nsec_t wait;
+    } cases[] = {{"null", 0},
+                 {"0", 0},
+                 {"1500", 1500 * NSEC_PER_MS},
+                 {"86400001", RETRY_AFTER_MAX_NS},
+                 {"18446744073710", RETRY_AFTER_MAX_NS}, /* times a million: 448,384 ns past 2^64 */
+                 {"9223372036854775807", RETRY_AFTER_MAX_NS}};
+    struct tunnel_control m;
+    char line[128];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int n = snprintf(line, sizeof(line), "{\"refused\":{\"error\":\"not now\",\"retry_after_ms\":%s}}",
+                         cases[i].asked);
+        ck_assert_int_eq(tunnel_control_decode(line, (size_t)n, &m, NULL), 0);
+        ck_assert_uint_eq(tunnel_link_answered(&m).c, cases[i].wait);
+    }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("tunnel_control");
@@ -188,6 +214,7 @@ static Suite *suite(void)
     tcase_add_test(t, texts_that_do_not_fit_are_refused);
     tcase_add_test(t, what_cannot_be_encoded_is_refused);
     tcase_add_test(t, damaged_lines_do_no_harm);
+    tcase_add_test(t, the_wait_after_a_refusal_is_bounded);
     suite_add_tcase(s, t);
     return s;
 }
