@@ -34,7 +34,8 @@ struct connection {
 struct outage {
     bool on, ours; /* ours: an edge that knows nothing of it has taken us, so it is for us to record */
     nsec_t first_lost_at;
-    nsec_t all_lost_at; /* NSEC_MAX: some connection is registered */
+    nsec_t all_lost_at; /* NSEC_MAX: not since it was last recorded */
+    nsec_t usable_at;   /* the first registration after that; NSEC_MAX: there is none */
 };
 
 struct connector {
@@ -87,7 +88,6 @@ static int connector_new(const struct env *env, struct component **ret)
 
     if (!c) return -ENOMEM;
     c->base = (struct component){.ops = &connector_ops, .env = *env};
-    c->outage.all_lost_at = NSEC_MAX;
     c->timer_at = c->grace_at = NSEC_MAX;
     c->connections = calloc(t->connections, sizeof *c->connections);
     r = c->connections ? connector_set_new(&opts, &c->set) : -ENOMEM;
@@ -120,21 +120,29 @@ static void outage_lost(struct connector *c, nsec_t now)
 {
     struct outage *o = &c->outage;
 
-    if (!o->on) *o = (struct outage){.on = true, .first_lost_at = now, .all_lost_at = NSEC_MAX};
-    if (connector_set_up(c->set) == 0) o->all_lost_at = now;
+    if (!o->on)
+        *o =
+            (struct outage){.on = true, .first_lost_at = now, .all_lost_at = NSEC_MAX, .usable_at = NSEC_MAX};
+    if (connector_set_up(c->set) > 0) return;
+    o->all_lost_at = now;
+    o->usable_at = NSEC_MAX;
 }
 
+/* Answers overtake each other, each on a connection of its own: the tunnel may be up again before the answer
+ * is here that says that the edge is new. */
 static void outage_registered(struct connector *c, nsec_t now, bool edge_knows_tunnel)
 {
     struct outage *o = &c->outage;
     struct recorder *rec = c->base.env.recorder;
 
     if (!o->on) return;
+    if (o->usable_at == NSEC_MAX) o->usable_at = now;
     if (!edge_knows_tunnel) {
         o->ours = true;
-        if (o->all_lost_at != NSEC_MAX) recorder_record(rec, METRIC_TUNNEL_USABLE, now - o->all_lost_at);
+        if (o->all_lost_at != NSEC_MAX)
+            recorder_record(rec, METRIC_TUNNEL_USABLE, o->usable_at - o->all_lost_at);
+        o->all_lost_at = NSEC_MAX;
     }
-    o->all_lost_at = NSEC_MAX;
     if (connector_set_up(c->set) < tunnels(c)->connections) return;
     if (o->ours) recorder_record(rec, METRIC_TUNNEL_RECONNECT, now - o->first_lost_at);
     o->on = false;

@@ -157,6 +157,31 @@ START_TEST(an_outage_is_recorded_when_the_edge_is_new)
 }
 END_TEST
 
+/* The edge took connection 1 first, but its answer to connection 0 is here first. */
+START_TEST(an_outage_is_recorded_once_whichever_answer_is_first)
+{
+    uint32_t flows[2];
+    struct stage *st = connected(0, flows);
+
+    stage_until(st, 100 * S);
+    stage_reset(st, flows[0], RESET_CUT);
+    stage_reset(st, flows[1], RESET_CUT);
+    stage_until(st, 122 * S);
+    flows[0] = dialed(st, 0);
+    flows[1] = dialed(st, 1);
+    st->now += S;
+    stage_answer(st, flows[0], accepted_again);
+    ck_assert_uint_eq(histogram_count(stage_metric(st, METRIC_TUNNEL_USABLE)), 0);
+    st->now += S;
+    stage_answer(st, flows[1], accepted);
+    ck_assert_uint_eq(histogram_count(stage_metric(st, METRIC_TUNNEL_USABLE)), 1);
+    ck_assert_uint_eq(histogram_max(stage_metric(st, METRIC_TUNNEL_USABLE)), 23 * S);
+    ck_assert_uint_eq(histogram_count(stage_metric(st, METRIC_TUNNEL_RECONNECT)), 1);
+    ck_assert_uint_eq(histogram_max(stage_metric(st, METRIC_TUNNEL_RECONNECT)), 24 * S);
+    stage_end(st, EVENT_END);
+}
+END_TEST
+
 START_TEST(an_outage_that_the_edge_saw_is_the_edges_to_record)
 {
     uint32_t flows[2];
@@ -339,6 +364,7 @@ int main(void)
     tcase_add_test(tc, a_duplicate_honours_the_hint);
     tcase_add_test(tc, an_unanswered_registration_is_given_up);
     tcase_add_test(tc, an_outage_is_recorded_when_the_edge_is_new);
+    tcase_add_test(tc, an_outage_is_recorded_once_whichever_answer_is_first);
     tcase_add_test(tc, an_outage_that_the_edge_saw_is_the_edges_to_record);
     tcase_add_test(tc, answers_pings_and_notices_silence);
     tcase_add_test(tc, relays_streams_both_ways);
