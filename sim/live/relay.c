@@ -45,6 +45,7 @@ struct pair {
     struct way ways[2];
     struct event *dial_timer; /* until `up`: for that, or for when the dialer has lost its patience */
     bool too_late;            /* that comes first */
+    nsec_t open_at;           /* the handshake is through, at the dialer */
     bool up;                  /* the handshake is through: the listener was dialed */
     bool lost;                /* something vanished on a half-open link: the stream has a hole */
     struct prng latency;
@@ -213,12 +214,12 @@ static uint64_t rate_at(const struct relay *r, nsec_t now)
                       : o->plan->links[o->link].bytes_per_second;
 }
 
-/* When `n` bytes that came now are through: paced by the rate, then delayed, and held back while the link is
- * stalled; never before what came earlier. */
+/* When `n` bytes that came now are through: sent when the connection is open, paced by the rate, then
+ * delayed, and held back while the link is stalled; never before what came earlier. */
 static nsec_t due_time(struct way *w, size_t n)
 {
     struct relay *r = w->pair->relay;
-    nsec_t due = relay_now(r);
+    nsec_t due = nsec_max(relay_now(r), w->pair->open_at);
     uint64_t rate = rate_at(r, due);
 
     if (rate) due = wire_pass(&r->wire_free_at[w->from_listener], due, n, rate);
@@ -353,8 +354,8 @@ static void on_dial_timer(evutil_socket_t fd, short what, void *arg)
         come_up(p);
 }
 
-/* The kernel has long said yes to the dialer, but what it sends goes nowhere before TCP's handshake would
- * have been through. */
+/* The kernel has long said yes to the dialer, but what it sends leaves when TCP's handshake would have been
+ * through. */
 static void shake_hands(struct pair *p)
 {
     const struct relay *r = p->relay;
@@ -365,7 +366,7 @@ static void shake_hands(struct pair *p)
         up_at = held(r, nsec_add(up_at, latency_at(p, now)), false);
         up_at = held(r, nsec_add(up_at, latency_at(p, now)), true);
     }
-    p->ways[0].last_due = up_at;
+    p->open_at = up_at;
     p->too_late = link->dial_timeout_ns && up_at - now > link->dial_timeout_ns;
     timer_at(r, p->dial_timer, p->too_late ? nsec_add(now, link->dial_timeout_ns) : up_at);
 }
@@ -394,7 +395,7 @@ static void on_accepted(void *user, struct stream *dialer, const char *peer)
     shake_hands(p);
 }
 
-/* Cuts
+/* Cuts, and a target that is down
  * ------------------------------------------------------------------------------------------------------------
  */
 
@@ -403,28 +404,48 @@ static int open_listener(struct relay *r)
     return tcp_listener_new(r->opts.base, r->listen, NULL, on_accepted, r, &r->listener);
 }
 
-static void cut(struct relay *r)
+static void close_listener(struct relay *r)
 {
     tcp_listener_free(r->listener);
     r->listener = NULL;
+}
+
+static void cut(struct relay *r)
+{
+    close_listener(r);
     while (!list_is_empty(&r->pairs)) pair_free(container_of(list_first(&r->pairs), struct pair, link), true);
 }
 
-/* Opens or cuts as the time says, and waits for the next change. */
-static void apply_faults(struct relay *r)
+static bool closes(const struct relay *r, const struct plan_fault *f)
 {
-    nsec_t now = relay_now(r), next = NSEC_MAX;
+    return f->kind == FAULT_KILL ? fault_hits(f, r->opts.to) : f->kind == FAULT_LINK_CUT && concerns(r, f);
+}
+
+static nsec_t next_change(const struct relay *r, nsec_t now)
+{
+    nsec_t next = NSEC_MAX;
 
     for (uint32_t i = 0; i < r->opts.plan->fault_count; i++) {
         const struct plan_fault *f = &r->opts.plan->faults[i];
-        nsec_t end = nsec_add(f->at_ns, f->for_ns);
+        nsec_t end = f->for_ns ? nsec_add(f->at_ns, f->for_ns) : NSEC_MAX;
 
-        if (f->kind != FAULT_LINK_CUT || !concerns(r, f)) continue;
-        if (f->at_ns > now && f->at_ns < next) next = f->at_ns;
-        if (end > now && end < next) next = end;
+        if (!closes(r, f)) continue;
+        if (f->at_ns > now) next = nsec_min(next, f->at_ns);
+        if (end > now) next = nsec_min(next, end);
     }
+    return next;
+}
+
+/* Opens, closes or cuts as the time says, and waits for the next change. Who dials a target that is down is
+ * refused, as without a relay; the target's own end cuts what was there. */
+static void apply_faults(struct relay *r)
+{
+    nsec_t now = relay_now(r), next = next_change(r, now);
+
     if (fault_now(r, FAULT_LINK_CUT, now)) {
         if (r->listener) cut(r);
+    } else if (plan_is_killed(r->opts.plan, r->opts.to, now)) {
+        close_listener(r);
     } else if (!r->listener) {
         open_listener(r);
     }

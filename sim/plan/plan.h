@@ -222,7 +222,7 @@ enum link_id {
 struct plan_link {
     struct dist latency_ns;    /* one way */
     uint64_t bytes_per_second; /* 0 = unlimited */
-    uint32_t dial_round_trips; /* TCP, TLS, upgrade: before the first message of a new connection can leave */
+    uint32_t dial_round_trips; /* TCP, TLS: before the first message of a new connection can leave */
     nsec_t dial_cpu_client_ns, dial_cpu_server_ns;
     nsec_t dial_timeout_ns;
     bool keep_alive; /* an idle connection is used again (the most recently used first) */

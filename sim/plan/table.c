@@ -379,7 +379,9 @@ static const struct option dial_cpu_plain_options[] = {
 static const struct option_table dial_cpu_plain_table = {TABLE_OF(dial_cpu_plain_options),
                                                          .name_offset = OPTION_NOT_STORED};
 
-/* Links differ by how often a dial goes there and back, and by TLS. */
+/* Links differ by how often a dial goes there and back: once for TCP, once more for TLS, and once more where
+ * the dialed side opens the stream on which the dialer registers. A WebSocket's upgrade is a message of its
+ * own: M_TUNNEL_STREAM. */
 #define LINK_OPTIONS(name, round_trips, cpu_table)                                                           \
     static const struct option name##_options[] = {                                                          \
         {"latency", OPTION_DURATIONS, PUT(struct plan_link, latency_ns), RANGE(0, 60 * NSEC_PER_S),          \
@@ -387,7 +389,8 @@ static const struct option_table dial_cpu_plain_table = {TABLE_OF(dial_cpu_plain
         {"rate", OPTION_BANDWIDTH, PUT(struct plan_link, bytes_per_second), RANGE(0, INT64_MAX),             \
          .fallback = "\"unlimited\"", .help = "bandwidth"},                                                  \
         {"dial_round_trips", OPTION_COUNT, PUT(struct plan_link, dial_round_trips), RANGE(0, 20),            \
-         .fallback = round_trips, .help = "there and back before a new connection's first message"},         \
+         .fallback = round_trips,                                                                            \
+         .help = "virtual time only: there and back before a new connection's first message"},               \
         {"dial_cpu", OPTION_TABLE, .table = &cpu_table, .fallback = "{}",                                    \
          .help = "virtual time only: CPU of a new connection's handshakes"},                                 \
         {"dial_timeout", OPTION_DURATION, PUT(struct plan_link, dial_timeout_ns),                            \
@@ -403,9 +406,8 @@ static const struct option_table dial_cpu_plain_table = {TABLE_OF(dial_cpu_plain
                                                      .name_offset = OPTION_NOT_STORED}
 
 LINK_OPTIONS(plain_link, "1", dial_cpu_plain_table);
-LINK_OPTIONS(upgrade_link, "2", dial_cpu_plain_table);
 LINK_OPTIONS(tls_link, "2", dial_cpu_tls_table);
-LINK_OPTIONS(tls_upgrade_link, "3", dial_cpu_tls_table);
+LINK_OPTIONS(registering_link, "3", dial_cpu_tls_table);
 
 #define LINK(name, id, table_, help_)                                                                        \
     {                                                                                                        \
@@ -416,9 +418,10 @@ LINK_OPTIONS(tls_upgrade_link, "3", dial_cpu_tls_table);
 static const struct option link_options[] = {
     LINK("client-orchestrator", LINK_CLIENT_ORCHESTRATOR, tls_link_table, "the load to the control plane"),
     LINK("runner-orchestrator", LINK_RUNNER_ORCHESTRATOR, tls_link_table, "workers to the control plane"),
-    LINK("orchestrator-edge", LINK_ORCHESTRATOR_EDGE, tls_upgrade_link_table, "MCP calls into the tunnel"),
-    LINK("connector-edge", LINK_CONNECTOR_EDGE, tls_link_table, "tunnel connections, dialed from inside"),
-    LINK("connector-proxy", LINK_CONNECTOR_PROXY, upgrade_link_table, "within a gateway"),
+    LINK("orchestrator-edge", LINK_ORCHESTRATOR_EDGE, tls_link_table, "MCP calls into the tunnel"),
+    LINK("connector-edge", LINK_CONNECTOR_EDGE, registering_link_table,
+         "tunnel connections, dialed from inside"),
+    LINK("connector-proxy", LINK_CONNECTOR_PROXY, plain_link_table, "within a gateway"),
     LINK("proxy-mcp", LINK_PROXY_MCP, plain_link_table, "a gateway to the MCP servers"),
     LINK("orchestrator-mcp", LINK_ORCHESTRATOR_MCP, plain_link_table, "MCP calls without a tunnel"),
 };

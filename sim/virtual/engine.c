@@ -25,7 +25,7 @@ struct end {
 enum end_flag {
     END_CUT = 1,    /* nothing sent from here arrives any more */
     END_RESET = 2,  /* ended by a reset: its connection is not used again */
-    END_OWN = 4,    /* a stream: its connection is its own */
+    END_OWN = 4,    /* its connection is its own */
     END_MISSED = 8, /* the peer that its OPEN is on its way to died: a later incarnation is not meant */
     END_LOST = 16,  /* a half-open link swallowed something of its connection's */
 };
@@ -274,11 +274,10 @@ static void perform_disk(struct engine *e, const struct effect *ef)
         (struct msg){.type = MSG_OPEN, .flags = MSG_LAST, .kind = M_OK, .a = writes ? ef->msg.b : ef->msg.c});
 }
 
-/* What is upgraded or streamed does not share a connection with what came before or comes after, live
- * neither. */
+/* What is upgraded shares no connection with what came before or comes after, live neither. */
 static bool has_own_connection(const struct msg *m)
 {
-    return m->kind == M_TUNNEL_STREAM || m->kind == M_REGISTER || m->kind == M_STREAM;
+    return m->kind == M_TUNNEL_STREAM || m->kind == M_REGISTER;
 }
 
 static void perform_open(struct engine *e, const struct effect *ef)

@@ -23,6 +23,7 @@ enum session_state {
     SESSION_SENDING, /* the user's message; from here on a turn is open */
     SESSION_IN_TURN,
     SESSION_DELETING,
+    SESSION_LEAVING, /* it is deleted, but its stream is still there */
 };
 
 enum session_reader {

@@ -50,7 +50,7 @@ static void session_end(struct client *c, uint32_t id, struct session *s, nsec_t
                         struct outbox *out)
 {
     struct recorder *rec = client_recorder(c);
-    bool leftover = end != LEDGER_COMPLETED && s->id && s->state != SESSION_DELETING;
+    bool leftover = end != LEDGER_COMPLETED && s->id && s->state < SESSION_DELETING;
 
     if (end == LEDGER_COMPLETED) {
         recorder_record(rec, METRIC_SESSION_TOTAL, now - s->intended_ns);
@@ -122,7 +122,8 @@ static struct msg request_of(const struct client *c, const struct session *s)
     case SESSION_DELETING: return (struct msg){.kind = M_SESSION_DELETE, .bytes = REQUEST_BYTES, .a = s->id};
     case SESSION_OPENING:
     case SESSION_THINKING:
-    case SESSION_IN_TURN: break;
+    case SESSION_IN_TURN:
+    case SESSION_LEAVING: break;
     }
     UNREACHABLE();
 }
@@ -160,7 +161,7 @@ static bool again(struct client *c, struct session *s, nsec_t now, nsec_t retry_
     return true;
 }
 
-/* What a good answer leads to; true: the session is over, completed. */
+/* What a good answer leads to; true: the session is deleted. */
 static bool accepted(struct session *s, nsec_t now, const struct msg *m)
 {
     switch ((enum session_state)s->state) {
@@ -171,12 +172,22 @@ static bool accepted(struct session *s, nsec_t now, const struct msg *m)
         s->reader_due = now;
         return false;
     case SESSION_SENDING: enter(s, SESSION_IN_TURN, NSEC_MAX); return false;
-    case SESSION_DELETING: return true;
+    case SESSION_DELETING: enter(s, SESSION_LEAVING, NSEC_MAX); return true;
     case SESSION_OPENING:
     case SESSION_THINKING:
-    case SESSION_IN_TURN: break;
+    case SESSION_IN_TURN:
+    case SESSION_LEAVING: break;
     }
     return false;
+}
+
+/* A deleted session is over when its stream is, which ends by itself at that moment: whichever is heard of
+ * first, both connections can be used again. True: the session is gone. */
+static bool left(struct client *c, uint32_t id, struct session *s, nsec_t now, struct outbox *out)
+{
+    if (s->state != SESSION_LEAVING || s->stream) return false;
+    session_end(c, id, s, now, LEDGER_COMPLETED, out);
+    return true;
 }
 
 /* True: the session is gone. */
@@ -190,8 +201,7 @@ static bool main_message(struct client *c, uint32_t id, struct session *s, nsec_
     request_over(out, ev, &s->flow);
     if (gone || (!reset && (m->kind == M_OK || m->kind == M_SESSION))) {
         if (!accepted(s, now, m)) return false;
-        session_end(c, id, s, now, LEDGER_COMPLETED, out);
-        return true;
+        return left(c, id, s, now, out);
     }
     if ((reset || !status_is_final(m->a)) && again(c, s, now, reset ? 0 : m->c)) return false;
     session_end(c, id, s, now, LEDGER_FAILED, out);
@@ -261,7 +271,7 @@ static bool event_is_fatal(struct client *c, struct session *s, nsec_t now, cons
         s->cursor = EVENT_SEQ(m->b) + 1;
         return false;
     case EV_STATUS_TERMINATED:
-    case EV_SESSION_DELETED: return s->state != SESSION_DELETING;
+    case EV_SESSION_DELETED: return s->state < SESSION_DELETING;
     default: return false;
     }
 }
@@ -318,7 +328,7 @@ static bool stream_message(struct client *c, uint32_t id, struct session *s, nse
         return failed;
     }
     request_over(out, ev, &s->stream);
-    if (s->state == SESSION_DELETING) {
+    if (s->state >= SESSION_DELETING) {
         /* Deleted sessions have no stream; nothing is waited for on it. */
         s->reader = STREAM_NONE;
         return failed;
@@ -401,6 +411,7 @@ void client_session_message(struct client *c, uint32_t id, struct session *s, ns
         if (main_message(c, id, s, now, ev, out)) return;
     } else if (ev->flow == s->stream) {
         failed = stream_message(c, id, s, now, ev, out);
+        if (!failed && left(c, id, s, now, out)) return;
     } else if (ev->flow == s->history) {
         failed = history_message(c, id, s, now, ev, out);
     }

@@ -97,9 +97,10 @@ void session_delete(struct orchestrator *o, const struct ctx *x, const struct ev
         answer_error(x, ev->flow, 404, ERROR_NOT_FOUND);
         return;
     }
-    answer(x, ev->flow, (struct msg){.kind = M_OK, .a = s->serial});
     calls_drop_all(o, x, s);
+    /* Its readers hear of the end before it is confirmed: their connections may be used again. */
     streams_finish(o, x, s);
+    answer(x, ev->flow, (struct msg){.kind = M_OK, .a = s->serial});
     work_unwanted(o, x, s);
     spills_forget(o, s);
     session_log_free(&o->logs, &s->log);

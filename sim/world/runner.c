@@ -91,8 +91,18 @@ static int pool_begin(struct runner *r, nsec_t now)
     return sandbox_pool_new(&options, &r->sandboxes);
 }
 
+/* A crash that was due before this incarnation began is no concern of its workers. */
+static void crashes_begin(struct runner *r, nsec_t now)
+{
+    const struct plan *plan = r->component.env.plan;
+
+    for (uint32_t i = 0; i < plan->fault_count; i++)
+        r->crashes_left[i] = plan->faults[i].at_ns < now ? 0 : plan->faults[i].count;
+}
+
 static void start(struct runner *r, nsec_t now, struct outbox *out)
 {
+    crashes_begin(r, now);
     if (pool_begin(r, now) < 0) PANIC_MEMORY("out of memory for a sandbox pool");
     wakeup_init(&r->pool_wakeup);
     for (uint32_t i = 0; i < r->plan->workers; i++) {
@@ -228,13 +238,6 @@ static void runner_free(struct component *component)
     free(r);
 }
 
-static void keys_and_faults(struct runner *r, const struct plan *plan)
-{
-    r->worker_key = prng_key(plan->seed, plan->replicate, "worker");
-    r->retry_key = prng_key(plan->seed, plan->replicate, "result retry");
-    for (uint32_t i = 0; i < plan->fault_count; i++) r->crashes_left[i] = plan->faults[i].count;
-}
-
 static int runner_new(const struct env *env, struct component **ret)
 {
     struct runner *r = calloc(1, sizeof *r);
@@ -253,7 +256,8 @@ static int runner_new(const struct env *env, struct component **ret)
         runner_free(&r->component);
         return error;
     }
-    keys_and_faults(r, env->plan);
+    r->worker_key = prng_key(env->plan->seed, env->plan->replicate, "worker");
+    r->retry_key = prng_key(env->plan->seed, env->plan->replicate, "result retry");
     *ret = &r->component;
     return 0;
 }

@@ -2,11 +2,15 @@
 // closely, and why.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { checkResult, folder, live, readResult, run, scenario, sets, went } from './support.mjs';
 
 // Loads and seeds that no cost of a host was fitted to.
 const SEED = '20';
+// Each link as long as one between cities; a worker's connections are never used twice, a user's are.
+const FAR = Object.fromEntries(['client-orchestrator', 'runner-orchestrator', 'orchestrator-edge', 'connector-edge', 'connector-proxy',
+  'proxy-mcp'].map((link) => [`/links/${link}/latency`, '20ms']));
 const LOADS = {
   'cold-start': { deployment: 'modal-cold', set: { '/duration': '8s', '/load/agents/rate': '5/s' } },
   'fan-out': { deployment: 'unlimited', set: { '/duration': '8s', '/load/agents/rate': '80/min',
@@ -15,6 +19,8 @@ const LOADS = {
     '/faults/0/at': '3s', '/faults/0/for': '1s', '/faults/1/at': '6s', '/faults/1/for': '1s', '/faults/1/target': 'gateway/0-1',
     '/faults/2/at': '9s', '/faults/2/for': '2s' } },
   'spill-100k': { deployment: 'tunnel', set: { '/duration': '8s', '/load/agents/rate': '90/min' } },
+  'long links': { file: fileURLToPath(new URL('faults.json', import.meta.url)), deployment: 'default', set: { '/duration': '8s',
+    '/load/agents/rate': '5/s', ...FAR, '/links/runner-orchestrator/keep_alive': false } },
 };
 // What makes every sandbox start a fifth later, in virtual time alone.
 const slower = (path, of) => ({ [path]: { scale: '120%', of } });
@@ -49,10 +55,12 @@ function differences(real, model) {
   return found;
 }
 
+const file = (name) => LOADS[name].file ?? scenario(name);
+
 async function model(cwd, name, out, more = {}) {
   const { deployment, set } = LOADS[name];
   const args = sets({ ...set, '/objectives': [], ...more });
-  went(await run(['run', scenario(name), '--clock', 'virtual', '--seed', SEED, '--deployment', deployment, ...args, '--out', out], { cwd }), 0);
+  went(await run(['run', file(name), '--clock', 'virtual', '--seed', SEED, '--deployment', deployment, ...args, '--out', out], { cwd }), 0);
   return readResult(`${cwd}/${out}`, deployment);
 }
 
@@ -63,7 +71,7 @@ async function measure(t, cwd, name, virtual) {
   const args = sets({ ...set, '/objectives': [] });
   let least = Infinity;
   for (let attempt = 1; ; attempt++) {
-    const { watched, witness } = live(cwd, [scenario(name), '--seed', SEED, '--deployment', deployment, ...args, '--out', 'live']);
+    const { watched, witness } = live(cwd, [file(name), '--seed', SEED, '--deployment', deployment, ...args, '--out', 'live']);
     const r = await watched;
     least = Math.min(least, witness.contention());
     if (r.code !== 3) went(r, 0);

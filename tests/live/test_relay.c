@@ -46,8 +46,8 @@ static void stage_begin(void)
     stage_link()->dial_round_trips = 1;
 }
 
-/* Time 0 is now. Dials through the relay. */
-static void stage_dial(void)
+/* Time 0 is now. */
+static void stage_relay(void)
 {
     struct relay_options o = {.base = stage.base,
                               .plan = &stage.plan,
@@ -55,7 +55,6 @@ static void stage_dial(void)
                               .from = ADDR(ROLE_RUNNER, 0),
                               .to = ADDR(ROLE_ORCHESTRATOR, 0)};
     char target[TCP_ADDRESS_MAX];
-    struct stream *s;
 
     ck_assert_int_eq(tcp_listener_new(stage.base, "127.0.0.1:0", NULL, on_accept, NULL, &stage.listener), 0);
     snprintf(target, sizeof target, "127.0.0.1:%d", tcp_listener_port(stage.listener));
@@ -65,8 +64,20 @@ static void stage_dial(void)
     ck_assert_int_eq(relay_new(&o, &stage.relay), 0);
     stage.start = live_test_now();
     relay_start(stage.relay, stage.start);
+}
+
+static void stage_call(void)
+{
+    struct stream *s;
+
     ck_assert_int_eq(tcp_dial(stage.base, stage.address, NULL, &s), 0);
     probe_init(&stage.dialer, s);
+}
+
+static void stage_dial(void)
+{
+    stage_relay();
+    stage_call();
     RUN_UNTIL(stage.base, stage.dialer.ready && stage.dialed.ready);
 }
 
@@ -233,8 +244,51 @@ START_TEST(a_stall_holds_everything)
 }
 END_TEST
 
+/* There and back for TCP, then the way itself. */
+START_TEST(what_is_first_said_comes_after_the_handshake)
+{
+    nsec_t dialed_at;
+
+    stage_begin();
+    stage_link()->latency_ns = dist_constant(100 * MS);
+    stage_relay();
+    dialed_at = stage_now();
+    stage_call();
+    RUN_UNTIL(stage.base, stage.dialer.ready);
+    probe_write(&stage.dialer, "a", 1);
+    RUN_UNTIL(stage.base, stage.dialed.ready && probe_is(&stage.dialed, "a"));
+    ck_assert_uint_ge(stage_now() - dialed_at, 300 * MS);
+    ck_assert_uint_lt(stage_now() - dialed_at, 600 * MS);
+    stage_end();
+}
+END_TEST
+
+START_TEST(who_dials_a_target_that_is_down_is_refused)
+{
+    stage_begin();
+    stage.plan.fault_count = 1;
+    stage.fault.kind = FAULT_KILL;
+    stage.fault.target = ADDR(ROLE_ORCHESTRATOR, 0);
+    stage.fault.at_ns = 100 * MS;
+    stage.fault.for_ns = 400 * MS;
+    stage_relay();
+    stage_run_until(200 * MS);
+    stage_call();
+    RUN_UNTIL(stage.base, stage.dialer.ended);
+    ck_assert(!stage.dialer.ready);
+    ck_assert_int_eq(stage.dialer.end, STREAM_END_REFUSED);
+    probe_deinit(&stage.dialer, true);
+    stage_run_until(550 * MS);
+    stage_call();
+    RUN_UNTIL(stage.base, stage.dialer.ready && stage.dialed.ready);
+    stage_end();
+}
+END_TEST
+
 static void add(TCase *tc)
 {
+    tcase_add_test(tc, what_is_first_said_comes_after_the_handshake);
+    tcase_add_test(tc, who_dials_a_target_that_is_down_is_refused);
     tcase_add_test(tc, a_hole_resets_the_connection);
     tcase_add_test(tc, a_hole_is_found_by_the_dialer_too);
     tcase_add_test(tc, who_lost_nothing_lives_on);

@@ -119,7 +119,7 @@ END_TEST
 
 START_TEST(test_defaults_of_links_and_hosts)
 {
-    static const uint32_t round_trips[LINK_COUNT] = {2, 2, 3, 2, 2, 1, 1};
+    static const uint32_t round_trips[LINK_COUNT] = {2, 2, 2, 3, 1, 1, 1};
     static const nsec_t client_us[LINK_COUNT] = {410, 410, 410, 410, 30, 30, 30};
     static const nsec_t server_us[LINK_COUNT] = {190, 190, 190, 190, 30, 30, 30};
     static const nsec_t kilobyte_us[] = {

@@ -71,6 +71,7 @@ START_TEST(lateness_is_recorded_beside_the_service_time)
 {
     struct hand *h = hand_new();
     struct event ev = {.type = EVENT_TIMER, .self = CLIENT};
+    uint32_t stream;
 
     h->script.turn_count = 0;
     hand_start(h, CLIENT);
@@ -79,12 +80,32 @@ START_TEST(lateness_is_recorded_beside_the_service_time)
     ev.token = h->timers.items[0].token;
     world_handle(h->world, h->now, &ev, &h->effects);
     hand_take(h);
-    open_session(h);
+    stream = open_session(h);
     h->now = 3 * S;
+    hand_session_event(h, stream, EV_SESSION_DELETED, 1, 0, MSG_LAST);
     hand_answer(h, hand_request(h, M_SESSION_DELETE).flow, ok(0));
     ck_assert_uint_eq(histogram_max(hand_metric(h, METRIC_SCHEDULE_LAG)), 300 * MS);
     ck_assert_uint_eq(histogram_max(hand_metric(h, METRIC_SESSION_TOTAL)), 2 * S);
     ck_assert_uint_eq(histogram_max(hand_metric(h, METRIC_SESSION_TOTAL_SERVICE)), 1700 * MS);
+    hand_end(h, EVENT_END);
+}
+END_TEST
+
+START_TEST(a_deleted_session_is_over_when_its_stream_is)
+{
+    struct hand *h = hand_new();
+    uint32_t stream;
+
+    h->script.turn_count = 0;
+    hand_start(h, CLIENT);
+    hand_until(h, 1 * S);
+    stream = open_session(h);
+    hand_answer(h, hand_request(h, M_SESSION_DELETE).flow, ok(0));
+    ck_assert_uint_eq(hand_totals(h, ACCOUNT_SESSION).ends[LEDGER_COMPLETED], 0);
+    h->now = 3 * S;
+    hand_session_event(h, stream, EV_SESSION_DELETED, 1, 0, MSG_LAST);
+    ck_assert_uint_eq(hand_totals(h, ACCOUNT_SESSION).ends[LEDGER_COMPLETED], 1);
+    ck_assert_uint_eq(histogram_max(hand_metric(h, METRIC_SESSION_TOTAL)), 2 * S);
     hand_end(h, EVENT_END);
 }
 END_TEST
@@ -411,8 +432,9 @@ START_TEST(timers_stay_few)
 END_TEST
 
 SUITE_MAIN("client", a_session_of_two_turns, lateness_is_recorded_beside_the_service_time,
-           sessions_are_numbered_over_all_loads, failed_requests_are_tried_again_for_a_while,
-           a_refusal_for_good_is_not_tried_again, patience_ends, a_lost_stream_is_opened_again_and_caught_up,
-           an_idle_on_the_stream_while_catching_up_counts_once, a_message_that_arrived_is_not_sent_again,
-           bad_ends_of_a_turn, wrong_texts_are_counted, credit_is_granted_in_batches,
-           closed_users_go_on_until_the_end, sessions_beyond_the_limit_are_shed, timers_stay_few)
+           a_deleted_session_is_over_when_its_stream_is, sessions_are_numbered_over_all_loads,
+           failed_requests_are_tried_again_for_a_while, a_refusal_for_good_is_not_tried_again, patience_ends,
+           a_lost_stream_is_opened_again_and_caught_up, an_idle_on_the_stream_while_catching_up_counts_once,
+           a_message_that_arrived_is_not_sent_again, bad_ends_of_a_turn, wrong_texts_are_counted,
+           credit_is_granted_in_batches, closed_users_go_on_until_the_end, sessions_beyond_the_limit_are_shed,
+           timers_stay_few)

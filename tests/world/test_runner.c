@@ -609,6 +609,22 @@ START_TEST(workers_crash_by_fault)
 }
 END_TEST
 
+/* They were due before this runner began: those of the one before it vanished. */
+START_TEST(a_crash_of_the_past_is_over)
+{
+    struct hand *h = hand_new();
+
+    h->now = 2 * S;
+    h->plan.fault_count = 1;
+    h->fault = (struct plan_fault){.kind = FAULT_WORKER_CRASH, .at_ns = 1 * S, .target = RUNNER, .count = 2};
+    hand_start(h, RUNNER);
+    tool_use(h, serve(h), TOOL_BASH, 1, 1 * S, 10, 0);
+    hand_wait(h, M_EVENTS_SEND, h->now + 10 * S);
+    ck_assert_uint_eq(ends(h, ACCOUNT_SANDBOX, LEDGER_LOST), 0);
+    hand_end(h, EVENT_END);
+}
+END_TEST
+
 START_TEST(drained_runners_stop_polling)
 {
     struct hand *h = hand_new();
@@ -653,4 +669,5 @@ SUITE_MAIN("runner", a_call_from_claim_to_result, empty_polls_and_their_counts,
            foreign_calls_are_refused, wrong_texts_are_counted, the_tool_timeout_cuts,
            results_are_posted_again_within_the_lease, fifty_calls_with_a_sandbox_each, limits_queue_or_shed,
            a_lost_lease_is_left_alone, a_stopping_item_is_finished, a_deleted_session_is_left_at_once,
-           workers_crash_by_fault, drained_runners_stop_polling, idle_workers_keep_few_timers)
+           workers_crash_by_fault, a_crash_of_the_past_is_over, drained_runners_stop_polling,
+           idle_workers_keep_few_timers)
