@@ -380,19 +380,25 @@ static void remove_result(const char *out, const struct run_entry *entry)
     str_deinit(&folder);
 }
 
-/* What run.json says of an earlier run into the same folder, and nothing else: no results of two runs stand
- * beside each other. */
-static void remove_earlier(const struct session *s)
+/* Says in run.json what is going to be there. Of an earlier run into the same folder goes what its run.json
+ * says, and nothing else, as soon as the new one stands: no results of two runs stand beside each other, and
+ * a disk that is full costs none. */
+static int replace_earlier(const struct session *s, struct report_error *error)
 {
-    struct report_error error;
+    struct report_error none;
     struct run_file earlier;
+    bool found;
+    int r;
 
     run_file_init(&earlier);
-    if (run_json_read(s->out, &earlier, &error) == 0) {
+    found = run_json_read(s->out, &earlier, &none) == 0;
+    r = run_json_write(&s->file, s->out, error);
+    if (r == 0 && found) {
         vec_for_each(entry, &earlier.results) remove_result(s->out, entry);
         remove_in(s->out, "report.html");
     }
     run_file_deinit(&earlier);
+    return r;
 }
 
 static int claim_flight(struct session *s)
@@ -428,8 +434,7 @@ static int claim_out(struct session *s)
                     s->out);
             return EXIT_BAD_INPUT;
         }
-        remove_earlier(s);
-        r = run_json_write(&s->file, s->out, &error);
+        r = replace_earlier(s, &error);
     }
     if (r == 0) return 0;
     tell(s, &error);

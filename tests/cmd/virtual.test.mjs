@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import {
   CANONICAL, checkResult, folder, lines, oneLine, readHlog, readResult, readRun, resultPath, run, scenario, sets, sleep,
-  start, went, withoutHost,
+  start, tinyDisk, went, withoutHost,
 } from './support.mjs';
 
 const COLD = scenario('cold-start');
@@ -243,6 +243,18 @@ test('a run takes the place of the one before it in the same folder, and of noth
   assert.deepEqual(readdirSync(join(out, 'shed')), ['notes.txt']);
   assert.deepEqual(readdirSync(join(out, 'queue')), ['0']);
   assert.deepEqual(readRun(out).results.map((r) => r.deployment), ['queue']);
+});
+
+test('… but not where the disk is full before it has begun', async (t) => {
+  const cwd = folder(t);
+  if (!tinyDisk(join(cwd, 'o'), 1024)) return t.skip('a disk cannot be mounted here');
+  went(await virtual(cwd, 'cold-start', '--deployment', 'modal-cold', '--out', 'o'), 0);
+  const before = readResult(join(cwd, 'o'), 'modal-cold');
+  assert.throws(() => writeFileSync(join(cwd, 'o', 'more'), Buffer.alloc(2 << 20)), { code: 'ENOSPC' });
+  const r = await virtual(cwd, 'cold-start', '--deployment', 'modal-cold', '--seed', '2', '--out', 'o');
+  went(r, 2);
+  oneLine(r.stderr, /No space left on device/);
+  assert.deepEqual(readResult(join(cwd, 'o'), 'modal-cold'), before);
 });
 
 test('two runs at once into one folder: the second is refused', async (t) => {
