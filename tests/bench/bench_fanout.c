@@ -113,9 +113,9 @@ static void settings_constant(struct settings *s, uint64_t arrivals, uint64_t wo
              "/load/agents={\"script\": \"sweep\", \"process\": \"constant\", \"rate\": \"%" PRIu64
              "/min\", \"patience\": \"24h\"}",
              3 * arrivals);
-    settings_add(s, "/hosts/orchestrator/cores=16");
-    settings_add(s, "/hosts/client/cores=16");
-    settings_add(s, "/hosts/runner/cores=4");
+    settings_add(s, "/hosts/orchestrator/cores=32");
+    settings_add(s, "/hosts/client/cores=32");
+    settings_add(s, "/hosts/runner/cores=8");
 }
 
 /* As many workers as sessions: all are really there at once. */
