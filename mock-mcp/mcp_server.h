@@ -25,7 +25,7 @@ struct mcp_server_options {
     uint32_t sessions_max;     /* [4096] */
     unsigned connections_max;  /* [16384]; as many calls are under way at most */
     nsec_t request_timeout_ns; /* for a head, and for a body; 408 after it [10 s, 30 s] */
-    nsec_t idle_timeout_ns;    /* between requests, and for a reply that makes no progress [75 s] */
+    nsec_t idle_timeout_ns;    /* between requests, for a reply that is not read [75 s] */
     uint64_t keep_alive_ns;    /* between two comments on a stream that a GET opened [15 s] */
 };
 

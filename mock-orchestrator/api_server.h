@@ -39,7 +39,7 @@ struct api_server_options {
     uint64_t body_bytes_max;   /* of a request; 413 above [8 MiB] */
     unsigned connections_max;  /* [16384] */
     nsec_t request_timeout_ns; /* for a head, and for a body; 408 after it [10 s, 30 s] */
-    nsec_t idle_timeout_ns;    /* between requests, and for a reply that makes no progress [75 s] */
+    nsec_t idle_timeout_ns;    /* between requests, for a reply that is not read [75 s] */
     nsec_t ping_ns;            /* a silent event stream gets a ping [15 s] */
     bool hash_commands;        /* see api_event.h */
     uint64_t token_seed;       /* of the tokens in these commands */

@@ -381,8 +381,8 @@ static void remove_result(const char *out, const struct run_entry *entry)
 }
 
 /* Says in run.json what is going to be there. Of an earlier run into the same folder goes what its run.json
- * says, and nothing else, as soon as the new one stands: no results of two runs stand beside each other, and
- * a disk that is full costs none. */
+ * says, and nothing else, as soon as the new one stands: no results of two runs stand beside each other (but
+ * for who is killed in between), and a disk that is full costs none. */
 static int replace_earlier(const struct session *s, struct report_error *error)
 {
     struct report_error none;

@@ -45,7 +45,6 @@ struct pair {
     struct way ways[2];
     struct event *dial_timer; /* until `up`: for that, or for when the dialer has lost its patience */
     bool too_late;            /* that comes first */
-    nsec_t open_at;           /* the handshake is through, at the dialer */
     bool up;                  /* the handshake is through: the listener was dialed */
     bool lost;                /* something vanished on a half-open link: the stream has a hole */
     struct prng latency;
@@ -214,12 +213,12 @@ static uint64_t rate_at(const struct relay *r, nsec_t now)
                       : o->plan->links[o->link].bytes_per_second;
 }
 
-/* When `n` bytes that came now are through: sent when the connection is open, paced by the rate, then
+/* When `n` bytes that are sent now are through: paced by the rate, then
  * delayed, and held back while the link is stalled; never before what came earlier. */
 static nsec_t due_time(struct way *w, size_t n)
 {
     struct relay *r = w->pair->relay;
-    nsec_t due = nsec_max(relay_now(r), w->pair->open_at);
+    nsec_t due = relay_now(r);
     uint64_t rate = rate_at(r, due);
 
     if (rate) due = wire_pass(&r->wire_free_at[w->from_listener], due, n, rate);
@@ -250,7 +249,7 @@ static bool way_add(struct way *w, enum what what, struct evbuffer *in)
         free(p);
         return false;
     }
-    p->due = due_time(w, p->size);
+    if (w->pair->up) p->due = due_time(w, p->size);
     if (in) evbuffer_add_buffer(p->bytes, in);
     list_push_back(&w->pieces, &p->link);
     take_ahead(w, p);
@@ -326,6 +325,12 @@ static void way_init(struct way *w, struct pair *p)
     w->timer = event_new(p->relay->opts.base, -1, 0, on_way_timer, w);
 }
 
+/* What was said before the connection was open is sent now. */
+static void send_early(struct way *w)
+{
+    list_for_each(p, &w->pieces, struct piece, link) p->due = due_time(w, p->size);
+}
+
 /* The handshake is through: now the listener hears of the connection. */
 static void come_up(struct pair *p)
 {
@@ -341,6 +346,7 @@ static void come_up(struct pair *p)
     p->ways[0].out = p->ways[1].in = listener;
     p->ways[1].out = dialer;
     stream_set_handler(listener, &handlers[1], p);
+    send_early(&p->ways[0]);
     way_flush(&p->ways[0]);
 }
 
@@ -366,7 +372,6 @@ static void shake_hands(struct pair *p)
         up_at = held(r, nsec_add(up_at, latency_at(p, now)), false);
         up_at = held(r, nsec_add(up_at, latency_at(p, now)), true);
     }
-    p->open_at = up_at;
     p->too_late = link->dial_timeout_ns && up_at - now > link->dial_timeout_ns;
     timer_at(r, p->dial_timer, p->too_late ? nsec_add(now, link->dial_timeout_ns) : up_at);
 }
@@ -443,7 +448,7 @@ static void apply_faults(struct relay *r)
     nsec_t now = relay_now(r), next = next_change(r, now);
 
     if (fault_now(r, FAULT_LINK_CUT, now)) {
-        if (r->listener) cut(r);
+        cut(r);
     } else if (plan_is_killed(r->opts.plan, r->opts.to, now)) {
         close_listener(r);
     } else if (!r->listener) {

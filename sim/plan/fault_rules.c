@@ -26,6 +26,20 @@ bool plan_is_killed(const struct plan *plan, addr_t component, nsec_t now)
     return false;
 }
 
+nsec_t plan_back_since(const struct plan *plan, addr_t component, nsec_t now)
+{
+    nsec_t since = 0;
+
+    for (uint32_t i = 0; i < plan->fault_count && plan->faults[i].at_ns <= now; i++) {
+        const struct plan_fault *f = &plan->faults[i];
+        nsec_t end = nsec_add(f->at_ns, f->for_ns);
+
+        if (f->kind == FAULT_KILL && f->for_ns && fault_hits(f, component) && end <= now)
+            since = nsec_max(since, end);
+    }
+    return since;
+}
+
 bool plan_kills(const struct plan *plan, addr_t component)
 {
     for (uint32_t i = 0; i < plan->fault_count; i++)

@@ -31,6 +31,9 @@ bool fault_concerns(const struct plan_fault *f, addr_t a, addr_t b);
 /* Whether any kill in force at `now` keeps the component down. */
 bool plan_is_killed(const struct plan *plan, addr_t component, nsec_t now);
 
+/* The end of the last kill of the component that is over at `now`; 0: there was none. */
+nsec_t plan_back_since(const struct plan *plan, addr_t component, nsec_t now);
+
 /* Whether any kill of the plan is one of this component. */
 bool plan_kills(const struct plan *plan, addr_t component);
 

@@ -346,6 +346,12 @@ static bool history_message(struct client *c, uint32_t id, struct session *s, ns
 
     if (m->type == MSG_RESET || refused) {
         request_over(out, ev, &s->history);
+        if (s->state >= SESSION_DELETING) {
+            /* Nor is there a history, then. */
+            request_cancel(out, &s->stream);
+            s->reader = STREAM_NONE;
+            return failed;
+        }
         return !reader_lost(c, s, now, refused ? m->c : 0, out);
     }
     /* A page without events is the last, whatever its cursor says. */
@@ -411,10 +417,10 @@ void client_session_message(struct client *c, uint32_t id, struct session *s, ns
         if (main_message(c, id, s, now, ev, out)) return;
     } else if (ev->flow == s->stream) {
         failed = stream_message(c, id, s, now, ev, out);
-        if (!failed && left(c, id, s, now, out)) return;
     } else if (ev->flow == s->history) {
         failed = history_message(c, id, s, now, ev, out);
     }
+    if (!failed && left(c, id, s, now, out)) return;
     if (failed)
         session_end(c, id, s, now, LEDGER_FAILED, out);
     else

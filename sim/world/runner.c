@@ -6,6 +6,7 @@
 
 #include "sim/base/panic.h"
 #include "sim/base/prng.h"
+#include "sim/plan/fault_rules.h"
 
 /* The pool
  * ------------------------------------------------------------------------------------------------------- */
@@ -95,9 +96,10 @@ static int pool_begin(struct runner *r, nsec_t now)
 static void crashes_begin(struct runner *r, nsec_t now)
 {
     const struct plan *plan = r->component.env.plan;
+    nsec_t since = plan_back_since(plan, r->component.env.self, now);
 
     for (uint32_t i = 0; i < plan->fault_count; i++)
-        r->crashes_left[i] = plan->faults[i].at_ns < now ? 0 : plan->faults[i].count;
+        r->crashes_left[i] = plan->faults[i].at_ns < since ? 0 : plan->faults[i].count;
 }
 
 static void start(struct runner *r, nsec_t now, struct outbox *out)

@@ -12,13 +12,13 @@ static struct stage {
     struct tcp_listener *listener;
     struct relay *relay;
     char address[TCP_ADDRESS_MAX];
-    struct probe dialer, dialed;
+    struct probe dialer, dialed, late; /* late: who was dialed second */
     nsec_t start;
 } stage;
 
 static void on_accept(void *user, struct stream *s, const char *peer)
 {
-    probe_init(&stage.dialed, s);
+    probe_init(stage.dialed.s ? &stage.late : &stage.dialed, s);
 }
 
 static struct plan_link *stage_link(void)
@@ -263,6 +263,51 @@ START_TEST(what_is_first_said_comes_after_the_handshake)
 }
 END_TEST
 
+/* What a new connection has to say takes no time of the link before it is open. */
+START_TEST(a_dial_holds_up_nobody)
+{
+    struct probe other;
+    struct stream *s;
+    nsec_t sent_at;
+
+    stage_begin();
+    stage_link()->latency_ns = dist_constant(400 * MS);
+    stage_link()->bytes_per_second = 2 << 20;
+    stage_dial();
+    ck_assert_int_eq(tcp_dial(stage.base, stage.address, NULL, &s), 0);
+    probe_init(&other, s);
+    RUN_UNTIL(stage.base, other.ready);
+    probe_write(&other, "hello", 5);
+    live_test_run_ms(stage.base, 20);
+    sent_at = stage_now();
+    probe_write(&stage.dialer, "a", 1);
+    RUN_UNTIL(stage.base, probe_is(&stage.dialed, "a"));
+    ck_assert_uint_lt(stage_now() - sent_at, 750 * MS);
+    RUN_UNTIL(stage.base, stage.late.ready && probe_is(&stage.late, "hello"));
+    probe_deinit(&other, true);
+    probe_deinit(&stage.late, true);
+    stage_end();
+}
+END_TEST
+
+START_TEST(a_cut_is_one_also_while_the_target_is_down)
+{
+    struct plan_fault faults[] = {
+        {.kind = FAULT_KILL, .at_ns = 100 * MS, .for_ns = 5000 * MS, .target = ADDR(ROLE_ORCHESTRATOR, 0)},
+        {.kind = FAULT_LINK_CUT, .at_ns = 200 * MS, .for_ns = 100 * MS, .link = LINK_RUNNER_ORCHESTRATOR}};
+
+    stage_begin();
+    stage.plan.faults = faults;
+    stage.plan.fault_count = 2;
+    stage_dial();
+    stage_run_until(150 * MS);
+    ck_assert(!stage.dialer.ended && !stage.dialed.ended);
+    assert_cut();
+    ck_assert_uint_lt(stage_now(), 1000 * MS);
+    stage_end();
+}
+END_TEST
+
 START_TEST(who_dials_a_target_that_is_down_is_refused)
 {
     stage_begin();
@@ -288,6 +333,8 @@ END_TEST
 static void add(TCase *tc)
 {
     tcase_add_test(tc, what_is_first_said_comes_after_the_handshake);
+    tcase_add_test(tc, a_dial_holds_up_nobody);
+    tcase_add_test(tc, a_cut_is_one_also_while_the_target_is_down);
     tcase_add_test(tc, who_dials_a_target_that_is_down_is_refused);
     tcase_add_test(tc, a_hole_resets_the_connection);
     tcase_add_test(tc, a_hole_is_found_by_the_dialer_too);

@@ -276,6 +276,30 @@ START_TEST(an_idle_on_the_stream_while_catching_up_counts_once)
 }
 END_TEST
 
+/* It was being read when the session ended. */
+START_TEST(a_deleted_session_waits_for_no_history)
+{
+    struct hand *h = hand_new();
+    struct effect list;
+    uint32_t stream;
+
+    h->script.turn_count = 1;
+    hand_start(h, CLIENT);
+    hand_until(h, 1 * S);
+    stream = open_session(h);
+    hand_answer(h, hand_wait(h, M_EVENTS_SEND, S).flow, ok(1));
+    hand_reset(h, stream);
+    stream = hand_wait(h, M_STREAM, 2 * S).flow;
+    hand_msg(h, stream, MSG_OPEN, ok(0));
+    list = hand_request(h, M_EVENTS_LIST);
+    hand_session_event(h, stream, EV_STATUS_IDLE, 8, STOP_END_TURN, 0);
+    hand_answer(h, hand_request(h, M_SESSION_DELETE).flow, ok(0));
+    hand_answer(h, list.flow, (struct msg){.kind = M_ERROR, .a = 404});
+    ck_assert_uint_eq(hand_totals(h, ACCOUNT_SESSION).ends[LEDGER_COMPLETED], 1);
+    hand_end(h, EVENT_END);
+}
+END_TEST
+
 START_TEST(a_message_that_arrived_is_not_sent_again)
 {
     struct hand *h = hand_new();
@@ -435,6 +459,6 @@ SUITE_MAIN("client", a_session_of_two_turns, lateness_is_recorded_beside_the_ser
            a_deleted_session_is_over_when_its_stream_is, sessions_are_numbered_over_all_loads,
            failed_requests_are_tried_again_for_a_while, a_refusal_for_good_is_not_tried_again, patience_ends,
            a_lost_stream_is_opened_again_and_caught_up, an_idle_on_the_stream_while_catching_up_counts_once,
-           a_message_that_arrived_is_not_sent_again, bad_ends_of_a_turn, wrong_texts_are_counted,
-           credit_is_granted_in_batches, closed_users_go_on_until_the_end, sessions_beyond_the_limit_are_shed,
-           timers_stay_few)
+           a_deleted_session_waits_for_no_history, a_message_that_arrived_is_not_sent_again,
+           bad_ends_of_a_turn, wrong_texts_are_counted, credit_is_granted_in_batches,
+           closed_users_go_on_until_the_end, sessions_beyond_the_limit_are_shed, timers_stay_few)

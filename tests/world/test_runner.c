@@ -614,9 +614,13 @@ START_TEST(a_crash_of_the_past_is_over)
 {
     struct hand *h = hand_new();
 
+    const struct plan_fault faults[] = {
+        {.kind = FAULT_WORKER_CRASH, .at_ns = 1 * S, .target = RUNNER, .count = 2},
+        {.kind = FAULT_KILL, .at_ns = 1500 * MS, .for_ns = 400 * MS, .target = RUNNER}};
+
     h->now = 2 * S;
-    h->plan.fault_count = 1;
-    h->fault = (struct plan_fault){.kind = FAULT_WORKER_CRASH, .at_ns = 1 * S, .target = RUNNER, .count = 2};
+    h->plan.fault_count = 2;
+    h->plan.faults = (struct plan_fault *)faults;
     hand_start(h, RUNNER);
     tool_use(h, serve(h), TOOL_BASH, 1, 1 * S, 10, 0);
     hand_wait(h, M_EVENTS_SEND, h->now + 10 * S);
