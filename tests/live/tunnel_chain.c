@@ -416,8 +416,7 @@ void chain_deinit(struct chain *c)
 
 void chain_end(struct chain *c)
 {
-    driver_tell_all(c->driver, EVENT_END);
-    driver_settle(c->driver);
+    driver_end(c->driver);
 }
 
 /* Requests
