@@ -59,8 +59,7 @@ void api_stage_add(struct api_stage *s, addr_t self)
 
 void api_stage_stop(struct api_stage *s)
 {
-    driver_tell_all(s->driver, EVENT_END);
-    driver_settle(s->driver);
+    driver_end(s->driver);
     ck_assert(ledger_balanced(recorder_ledger(s->recorder)));
     driver_free(s->driver);
     api_client_free(s->client);

@@ -63,8 +63,7 @@ void mcp_stage_start(struct mcp_stage *st, const struct mcp_server_options *opti
 void mcp_stage_deinit(struct mcp_stage *st)
 {
     mcp_server_free(st->server);
-    driver_tell_all(st->driver, EVENT_END);
-    driver_settle(st->driver);
+    driver_end(st->driver);
     driver_free(st->driver);
     mock_config_deinit(&st->config);
     event_base_dispatch(st->base);
