@@ -149,8 +149,7 @@ static void print_ready(const struct mock *m, const char *listen)
 
 static void mock_deinit(struct mock *m)
 {
-    if (m->driver) driver_tell_all(m->driver, EVENT_END);
-    if (m->driver) driver_settle(m->driver);
+    if (m->driver) driver_end(m->driver);
     mcp_server_free(m->server);
     driver_free(m->driver);
     mock_config_deinit(&m->config);

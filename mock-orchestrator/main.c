@@ -264,10 +264,7 @@ static void print_ready(const struct program *p)
 
 static void program_deinit(struct program *p)
 {
-    if (p->driver) {
-        driver_tell_all(p->driver, EVENT_END);
-        driver_settle(p->driver);
-    }
+    if (p->driver) driver_end(p->driver);
     driver_free(p->driver);
     if (p->flight && p->ended) flight_end(p->flight);
     flight_close(p->flight);

@@ -472,7 +472,7 @@ static void on_turn_event(evutil_socket_t fd, short what, void *arg)
     turn(arg);
 }
 
-void driver_settle(struct driver *d)
+static void settle(struct driver *d)
 {
     for (int i = 0; i < SETTLE_TURNS_MAX && d->inbox.len > d->inbox_done; i++) turn(d);
 }
@@ -482,12 +482,12 @@ void driver_settle(struct driver *d)
 
 void driver_end(struct driver *d)
 {
-    driver_settle(d);
+    settle(d);
     /* Nothing follows upon a component's END: a timer or message after it would open books that nobody
      * closes. */
     d->ended = true;
     driver_tell_all(d, EVENT_END);
-    driver_settle(d);
+    settle(d);
 }
 
 bool driver_has_ended(const struct driver *d)

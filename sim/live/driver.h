@@ -101,15 +101,12 @@ void driver_crash(struct driver *d, addr_t self);
 /* Queues an event of this type (EVENT_DRAIN) for a component; one that is not here hears nothing. */
 void driver_tell(struct driver *d, addr_t self, enum event_type type);
 
-/* Queues an event of this type (EVENT_DRAIN, EVENT_END) for every component here. */
+/* Queues an event of this type (EVENT_DRAIN) for every component here. */
 void driver_tell_all(struct driver *d, enum event_type type);
 
-/* Runs pending turns now, until nothing is queued, but no more than 64 of them: what the last ones make must
- * not keep a stopping process alive. Used at the end: EVENT_END. */
-void driver_settle(struct driver *d);
-
 /* The end of the run: every component closes its books (EVENT_END). What still comes is counted as cut off,
- * and nothing more is handed over. */
+ * and nothing more is handed over. What is queued is handled before, and what follows upon the end after,
+ * both in no more than 64 turns: the last ones must not keep a stopping process alive. */
 void driver_end(struct driver *d);
 /* Whether that was. */
 bool driver_has_ended(const struct driver *d);
