@@ -217,6 +217,18 @@ static void metric_parts(struct json_in *in, struct result *r)
     json_in_leave(in);
 }
 
+/* What older results have none of. */
+static bool is_newer(enum metric m, json_t *all)
+{
+    return m == METRIC_TIMER_LAG && !json_object_get(all, metric_name(m));
+}
+
+static void no_samples(struct result_metric *to)
+{
+    to->min_ns = to->mean_ns = to->max_ns = FIGURE_NONE;
+    for (unsigned q = 0; q < FIGURE_QUANTILES; q++) to->quantile_ns[q] = FIGURE_NONE;
+}
+
 static void metrics(struct json_in *in, struct result *r)
 {
     json_t *all = json_in_object(in, in->root, "metrics");
@@ -224,8 +236,13 @@ static void metrics(struct json_in *in, struct result *r)
 
     for (enum metric m = 0; m < METRIC_COUNT; m++) {
         struct result_metric *to = &r->metrics[m];
-        json_t *object = json_in_object(in, all, metric_name(m));
+        json_t *object;
 
+        if (is_newer(m, all)) {
+            no_samples(to);
+            continue;
+        }
+        object = json_in_object(in, all, metric_name(m));
         json_in_enter(in, "metrics", 0);
         json_in_enter(in, metric_name(m), 0);
         figures(in, object, to);

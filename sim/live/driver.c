@@ -44,6 +44,7 @@ struct driver {
     struct effects effects;
     struct heap timer_heap;
     uint64_t timer_seq;
+    nsec_t turn_at;
     struct slab timers;
     struct slab wires; /* struct wire *; the slot's id is the flow end's `user` */
     struct event *turn_event, *timer_event;
@@ -308,6 +309,7 @@ static void gather_timers(struct driver *d, nsec_t now)
         slab_free(&d->timers, (uint32_t)item.payload);
         if (!world_has(d->world, t.self) || d->epochs[ADDR_ROLE(t.self)][ADDR_ORDINAL(t.self)] != t.epoch)
             continue;
+        recorder_record(driver_recorder(d, t.self), METRIC_TIMER_LAG, now - item.at);
         ev.self = t.self;
         ev.token = t.token;
         if (vec_push(&d->batch, ev) < 0) PANIC_MEMORY("out of memory for a turn");
@@ -317,7 +319,8 @@ static void gather_timers(struct driver *d, nsec_t now)
 static void perform_timer(struct driver *d, const struct effect *ef)
 {
     uint32_t id = slab_alloc(&d->timers);
-    struct heap_item item = {.at = ef->at, .seq = d->timer_seq++, .payload = id};
+    /* One for a moment that has passed, as of a component that recovers, is due now. */
+    struct heap_item item = {.at = nsec_max(ef->at, d->turn_at), .seq = d->timer_seq++, .payload = id};
 
     if (!id) PANIC("more than %u timers", d->timers.limit);
     *(struct timer *)slab_get_unchecked(&d->timers, id) =
@@ -447,7 +450,7 @@ static bool still_wanted(const struct driver *d, const struct event *ev)
 
 static void turn(struct driver *d)
 {
-    nsec_t now = driver_now(d);
+    nsec_t now = d->turn_at = driver_now(d);
 
     vec_clear(&d->batch);
     gather_arrivals(d);

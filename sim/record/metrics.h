@@ -28,6 +28,7 @@ enum metric {
     METRIC_EVENT_DELIVERY,        /* event.delivery */
     METRIC_HTTP_REQUEST,          /* http.request */
     METRIC_SCHEDULE_LAG,          /* schedule.lag */
+    METRIC_TIMER_LAG,             /* timer.lag */
     METRIC_HOP_QUEUE,             /* hop.queue: the hops, in the order of enum hop (span.h) */
     METRIC_HOP_CLAIM,             /* hop.claim */
     METRIC_HOP_COLD_START,        /* hop.cold_start */

@@ -36,7 +36,7 @@ struct recorder_options {
 
 struct recorder; /* recorder.c */
 
-/* Bytes that a recorder of these options needs: about 5.1 MB, 5 for each ledger slot, 24 for each mark, and
+/* Bytes that a recorder of these options needs: about 5.5 MB, 5 for each ledger slot, 24 for each mark, and
  * 192 KiB for each name of a split; of the latter one page is touched before there are samples. */
 size_t recorder_size(const struct recorder_options *options);
 

@@ -1,5 +1,6 @@
-// Everything that breaks, live, against the virtual run of the same scenario and seed: what is lost, failed or made again
-// is the same but for what was on its way at that moment; the books balance; every log replays; nothing is left behind.
+// Everything that breaks, live and virtual. However slow the machine is, the books balance, every log replays, nothing is
+// left behind. Where it had the time, a live run is compared with the virtual one of the same scenario and seed: what is
+// lost, failed or made again is the same but for what was on its way at that moment.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,13 +10,14 @@ import { fileURLToPath } from 'node:url';
 import { SANITIZED, folder, live, readResult, run, sets, went } from './support.mjs';
 
 const SCENARIO = fileURLToPath(new URL('faults.json', import.meta.url));
-/* A live run that says itself that its load came late has measured the machine: it is made again, so many times at most.
-   Nothing else is a reason to try again. */
-const LATE_RUNS_MAX = 3;
+/* What is on its way at a moment hangs on milliseconds. A live run that says itself that its load or a timer came late has
+   measured the machine: it is made again, so many times at most. Nothing else is a reason to try again. A run that has the
+   machine to itself is late by 50 ms, five of them by 90; a sanitized build always, so it makes one run and compares none. */
+const TIMER_LATE_NS = 100e6;
+const RUNS_MAX = SANITIZED ? 1 : 4;
 /* A run mostly waits. Each has a folder, an address and processes of its own. */
 const CONCURRENCY = 5;
 const LOOK_MS = 300;
-/* A sanitized build is so slow that what is on its way at a moment says nothing: it is not compared. All else is. */
 
 /* No session arrives at the moments at which something breaks. */
 const kill = (target, at = '1900ms', length = '500ms') => ({ kind: 'kill', at, ...(length ? { for: length } : {}), target });
@@ -36,16 +38,13 @@ const vain = (model) => model.ledger.accounts.attempt.failed + model.ledger.acco
 
 // How far a live run may be from its model, by account: a number for all of its fields, or one by field. Sessions, turns,
 // calls and work are the same, one by one, unless a case says otherwise and why.
-function rooms(model, close, contention) {
+function rooms(model, close) {
   /* Who is refused asks again after 100 to 500 ms, and a live run is later by what the machine takes: it may have been one
-     more or one fewer of those that were on their way at that moment, and of two that were made in vain for one call
-     there may be three; more where its processes wait for a CPU longer than they have one. What was made in the end is
-     the same. */
-  const again = 4 + Math.ceil(vain(model) * Math.max(1, contention) / 2);
+     more or one fewer of those that were on their way at that moment, and for each that was made in vain for one call
+     there may be another. What was made in the end is the same. */
+  const again = 4 + vain(model);
   return {
-    session: 0, turn: 0, call: 0,
-    /* A creation that is on its way when the control plane dies is made again; only a sanitized one is so long on its way. */
-    work: SANITIZED ? 1 : 0,
+    session: 0, turn: 0, call: 0, work: 0,
     attempt: { opened: again, completed: close.call ?? 0, failed: again, lost: again, in_flight: close.call ?? 0 },
     /* Results that were on their way are posted again; and a session may be over before the answer to the last is there. */
     result: { opened: 3, completed: 2 + (close.call ?? 0), failed: 3, lost: 3 },
@@ -56,14 +55,11 @@ function rooms(model, close, contention) {
   };
 }
 
-function roomOf(room, field) {
-  const most = typeof room === 'number' ? room : room[field] ?? 0;
-  return most > 0 && SANITIZED ? Infinity : most;
-}
+const roomOf = (room, field) => typeof room === 'number' ? room : room[field] ?? 0;
 
-function differences(real, model, close, contention) {
+function differences(real, model, close) {
   const found = [];
-  for (const [account, room] of Object.entries({ ...rooms(model, close, contention), ...close })) {
+  for (const [account, room] of Object.entries({ ...rooms(model, close), ...close })) {
     for (const field of FIELDS) {
       const [a, b] = [real, model].map((r) => r.ledger.accounts[account][field]);
       if (Math.abs(a - b) > roomOf(room, field)) found.push(`${account}.${field}: ${a} live, ${b} virtual`);
@@ -74,7 +70,12 @@ function differences(real, model, close, contention) {
   return found;
 }
 
-const cameLate = (result) => result.invalid_reasons.length > 0 && result.invalid_reasons.every((r) => /schedule\.lag/.test(r));
+// Why the run says more about the machine than about what it ran; or null.
+function lateness({ invalid_reasons: reasons, metrics: { 'timer.lag': timers } }) {
+  assert.ok(reasons.every((reason) => /schedule\.lag/.test(reason)), reasons.join());
+  if (SANITIZED) return 'a sanitized build is slow';
+  return reasons[0] ?? (timers.max_ns > TIMER_LATE_NS ? `a timer was ${timers.max_ns / 1e6} ms late` : null);
+}
 
 // A live run with all that holds for each, late or not. `name` is its own in `dir`.
 async function runLive(dir, name, args) {
@@ -84,7 +85,7 @@ async function runLive(dir, name, args) {
   const result = readResult(join(dir, name), 'default');
   checkBooks(result);
   went(await run(['replay', `${name}-flight`], { cwd: dir }), 0);
-  return { ended, result, contention: witness.contention(), logs: readdirSync(join(dir, `${name}-flight`)) };
+  return { ended, result, late: lateness(result), logs: readdirSync(join(dir, `${name}-flight`)) };
 }
 
 // Runs the scenario with these faults on both clocks and compares.
@@ -96,17 +97,18 @@ async function both(t, faults, { set = {}, close = {}, code = 0, check = () => {
   checkBooks(model);
   check(model, 'virtual');
   let real;
-  for (let i = 0; i < LATE_RUNS_MAX; i++) {
+  for (let i = 0; i < RUNS_MAX && (i === 0 || real.late); i++) {
     real = await runLive(dir, `live-${i}`, args);
-    if (!cameLate(real.result)) break;
-    t.diagnostic(real.result.invalid_reasons.join());
+    if (real.late) t.diagnostic(real.late);
   }
-  if (cameLate(real.result)) return t.skip('this machine has no time for a live run');
-  assert.deepEqual(real.result.invalid_reasons, []);
-  went(real.ended, code);
   for (const log of logs) assert.ok(real.logs.includes(log), `${log} in ${real.logs}`);
-  const found = differences(real.result, model, close, real.contention);
-  assert.deepEqual(found, []);
+  /* The books are right then; of what it counts nothing is said. */
+  if (real.late) {
+    assert.ok([0, 1, 3].includes(real.ended.code), `exit code ${real.ended.code}\n${real.ended.stderr}`);
+    return SANITIZED || t.skip(real.late);
+  }
+  went(real.ended, code);
+  assert.deepEqual(differences(real.result, model, close), []);
   check(real.result, 'live');
 }
 
@@ -115,9 +117,6 @@ const completed = (result, account = 'session') =>
 const allDone = (result) => ['session', 'turn', 'call'].forEach((account) => completed(result, account));
 const EXECUTION = '/scripts/work/turns/0/steps/0/calls/0/execution';
 const lost = (result, account) => result.ledger.accounts[account].lost;
-/* A sanitized worker may be so late to acknowledge that its item is handed out once more. */
-const assertRequeued = ({ counters }, n) =>
-  (SANITIZED ? assert.ok(counters.work_requeued >= n, `${counters.work_requeued}`) : assert.equal(counters.work_requeued, n));
 
 describe('faults', { concurrency: CONCURRENCY }, () => {
 
@@ -451,7 +450,7 @@ test('workers vanish after they acknowledged', (t) =>
     check: (r) => {
       allDone(r);
       assert.equal(r.counters.faults_injected, 1);
-      assertRequeued(r, 3);
+      assert.equal(r.counters.work_requeued, 3);
     } }));
 
 test('… or while they run', (t) =>
@@ -459,7 +458,7 @@ test('… or while they run', (t) =>
     set: { [EXECUTION]: '400ms' },
     check: (r) => {
       allDone(r);
-      assertRequeued(r, 3);
+      assert.equal(r.counters.work_requeued, 3);
       assert.equal(lost(r, 'sandbox'), 3);
     } }));
 
@@ -479,10 +478,12 @@ test('a client that makes refused requests again on its own breaks the run, also
   const args = ['run', SCENARIO, '--progress', 'none', ...sets({ '/faults': [answer('orchestrator', 503), kill('mcp/search')] })];
   const normal = await run([...args, '--out', 'normal'], { cwd: dir });
   const planted = await run([...args, '--out', 'planted'], { cwd: dir, program: process.env.WINDTUNNEL_PLANTED });
-  assert.ok(normal.code === 0 || cameLate(readResult(join(dir, 'normal'), 'default')), normal.stderr);
-  assert.equal(readResult(join(dir, 'normal'), 'default').flows_balanced, true);
-  for (const way of readResult(join(dir, 'normal'), 'default').flow_links)
-    assert.equal(way.may_lose, way.link === 'proxy-mcp' ? 'kill' : null, JSON.stringify(way));
+  const result = readResult(join(dir, 'normal'), 'default');
+  assert.equal(result.flows_balanced, true);
+  if (!lateness(result)) {
+    went(normal, 0);
+    for (const way of result.flow_links) assert.equal(way.may_lose, way.link === 'proxy-mcp' ? 'kill' : null, JSON.stringify(way));
+  }
   went(planted, 4);
   assert.match(planted.stdout, /messages were lost or doubled .*: \w+ to \w+ \((client|runner)-orchestrator\), \w+: \d+ emitted, \d+ decoded/);
   assert.equal(readResult(join(dir, 'planted'), 'default').flows_balanced, false);

@@ -167,6 +167,7 @@ export function checkResult(result) {
     }
   }
   assert.equal(result.flows_balanced, true);
+  assert.equal(result.metrics['timer.lag'].count > 0, result.clock === 'live', 'only live are timers late');
   assert.equal(sum(Object.values(result.hops.hop).map((hop) => hop.sum_ns)), result.hops.total_ns, 'hops add up');
   for (const call of result.slowest_calls)
     assert.equal(sum(call.segments.map((s) => s.length_ns)), call.total_ns, `call ${call.call}`);

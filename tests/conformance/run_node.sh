@@ -18,7 +18,7 @@ command -v node >/dev/null || missing "node is not installed"
 [ -d "$modules/@anthropic-ai/sdk" ] || missing "no packages in $modules: run npm ci in $here"
 
 if [ "$modules" = "$here/node_modules" ]; then
-    exec node --test "$here/$1"
+    exec node --test --test-reporter=spec "$here/$1"
 fi
 
 # Node looks for packages beside the script alone.
@@ -27,4 +27,4 @@ trap 'rm -rf "$copy"' EXIT
 cp "$here"/*.mjs "$here/package.json" "$copy"
 ln -s "$modules" "$copy/node_modules"
 cd "$copy"
-node --preserve-symlinks --preserve-symlinks-main --test "$copy/$1"
+node --preserve-symlinks --preserve-symlinks-main --test --test-reporter=spec "$copy/$1"

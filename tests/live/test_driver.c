@@ -188,6 +188,25 @@ START_TEST(a_call_is_answered_after_its_service_time)
 }
 END_TEST
 
+START_TEST(a_timer_that_is_late_is_recorded_as_such)
+{
+    struct caller c = {.wire.ops = &caller_ops};
+    const struct histogram *lag = recorder_histogram(recorder, METRIC_TIMER_LAG);
+    nsec_t due, busy_until;
+
+    ck_assert(driver_accept(driver, server, ADDR(ROLE_PROXY, 0), NULL, &c.wire, call(1)));
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    due = driver_now(driver) + 5 * NSEC_PER_MS;
+    busy_until = due + 40 * NSEC_PER_MS;
+    while (driver_now(driver) < busy_until)
+        ;
+    run_until_over(&c, 1);
+    ck_assert_uint_eq(histogram_count(lag), 1);
+    ck_assert_uint_ge(histogram_max(lag), busy_until - due);
+    ck_assert_uint_le(histogram_max(lag), driver_now(driver));
+}
+END_TEST
+
 START_TEST(a_caller_that_resets_hears_nothing_more)
 {
     struct caller c = {.wire.ops = &caller_ops};
@@ -408,6 +427,7 @@ int main(void)
     tcase_add_test(tests, a_crash_resets_its_callers_and_refuses_new_ones);
     tcase_add_test(tests, a_replay_gets_every_effect);
     tcase_add_test(tests, what_waits_holds_up_no_timer);
+    tcase_add_test(tests, a_timer_that_is_late_is_recorded_as_such);
     tcase_add_test(tests, all_that_waits_is_handled_before_more_is_read);
     tcase_add_test(tests, a_flipped_byte_is_named);
     tcase_add_test(tests, a_log_cut_off_in_its_last_frame_is_replayed_up_to_it);

@@ -9,20 +9,20 @@
 
 /* The contract: names that others read. Each line here is a promise. */
 static const char *const metric_names[] = {
-    "session.total",  "session.total.service",
-    "queue.wait",     "sandbox.start",
-    "tool.call",      "mcp.call",
-    "mcp.attempt",    "tunnel.handshake",
-    "tunnel.usable",  "tunnel.reconnect",
-    "spill.write",    "spill.read",
-    "result.post",    "event.delivery",
-    "http.request",   "schedule.lag",
-    "hop.queue",      "hop.claim",
-    "hop.cold_start", "hop.tunnel",
-    "hop.gateway",    "hop.upstream",
-    "hop.execution",  "hop.spill",
-    "hop.return",     "hop.retry",
-    "hop.other",
+    "session.total", "session.total.service",
+    "queue.wait",    "sandbox.start",
+    "tool.call",     "mcp.call",
+    "mcp.attempt",   "tunnel.handshake",
+    "tunnel.usable", "tunnel.reconnect",
+    "spill.write",   "spill.read",
+    "result.post",   "event.delivery",
+    "http.request",  "schedule.lag",
+    "timer.lag",     "hop.queue",
+    "hop.claim",     "hop.cold_start",
+    "hop.tunnel",    "hop.gateway",
+    "hop.upstream",  "hop.execution",
+    "hop.spill",     "hop.return",
+    "hop.retry",     "hop.other",
 };
 
 START_TEST(every_metric_has_its_name)

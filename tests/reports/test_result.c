@@ -50,6 +50,29 @@ START_TEST(reading_back_gives_the_same)
 }
 END_TEST
 
+START_TEST(an_older_result_has_no_timer_lag)
+{
+    CLEANUP(result_free_p) struct result *r = make();
+    CLEANUP(result_free_p) struct result *back = NULL;
+    CLEANUP(str_deinit) struct str text = STR_INIT(4u << 20);
+    struct report_error error = {""};
+    char *older;
+    json_t *value;
+
+    result_format(r, &text);
+    value = json_loads(str_text(&text), JSON_REJECT_DUPLICATES, NULL);
+    ck_assert_int_eq(json_object_del(json_object_get(value, "metrics"), "timer.lag"), 0);
+    older = json_dumps(value, 0);
+    ck_assert_int_eq(result_parse(older, strlen(older), "x", &back, &error), 0);
+    ck_assert_uint_eq(back->metrics[METRIC_TIMER_LAG].count, 0);
+    ck_assert_uint_eq(back->metrics[METRIC_TIMER_LAG].quantile_ns[FIGURE_P99], FIGURE_NONE);
+    ck_assert_uint_eq(back->metrics[METRIC_TIMER_LAG].max_ns, FIGURE_NONE);
+    free(older);
+    json_decref(value);
+    synthetic_deinit(&s);
+}
+END_TEST
+
 static json_t *schema_load(void)
 {
     CLEANUP(str_deinit) struct str text = STR_INIT(1u << 20);
@@ -368,9 +391,10 @@ END_TEST
 int main(void)
 {
     return run_suite("result",
-                     TESTS(json_is_golden, reading_back_gives_the_same, json_is_as_the_schema_says,
-                           hops_add_up, host_is_the_only_difference, faults_have_words,
-                           lateness_makes_a_run_invalid, a_load_of_few_sessions_that_stood_still_is_invalid,
-                           ledgers_decide, money_is_exact, a_sum_too_large_is_an_error,
-                           an_empty_run_has_a_result, damaged_files_are_refused, errors_name_the_place));
+                     TESTS(json_is_golden, reading_back_gives_the_same, an_older_result_has_no_timer_lag,
+                           json_is_as_the_schema_says, hops_add_up, host_is_the_only_difference,
+                           faults_have_words, lateness_makes_a_run_invalid,
+                           a_load_of_few_sessions_that_stood_still_is_invalid, ledgers_decide, money_is_exact,
+                           a_sum_too_large_is_an_error, an_empty_run_has_a_result, damaged_files_are_refused,
+                           errors_name_the_place));
 }
