@@ -131,6 +131,28 @@ static const char *find_set(const struct document *doc, const char *pointer, boo
     return NULL;
 }
 
+static bool names_key(const char *what, const char *key)
+{
+    char quoted[SEGMENT_BYTES + 2];
+
+    return snprintf(quoted, sizeof(quoted), "\"%s\"", key) < (int)sizeof(quoted) && strstr(what, quoted);
+}
+
+/* The last --set that removed a member of `pointer` which the error names; NULL when none did. */
+static const char *find_removal(const struct document *doc, const char *pointer, const char *what)
+{
+    size_t length = strlen(pointer);
+
+    for (size_t i = doc->options->set_count; i > 0; i--) {
+        const char *set = doc->set_pointers ? doc->set_pointers[i - 1] : NULL;
+        const char *key = set ? strrchr(set, '/') : NULL, *whole = doc->options->sets[i - 1];
+
+        if (!key || (size_t)(key - set) != length || strcmp(strchr(whole, '='), "=null") != 0) continue;
+        if (strncmp(set, pointer, length) == 0 && names_key(what, key + 1)) return whole;
+    }
+    return NULL;
+}
+
 static int error_at_source(const struct document *doc, const char *pointer, bool key, const char *what,
                            struct plan_error *ret_error)
 {
@@ -138,6 +160,7 @@ static int error_at_source(const struct document *doc, const char *pointer, bool
     struct place place = position_find(doc->text, doc->length, pointer, key, &exact);
     const char *set = find_set(doc, pointer, exact);
 
+    if (!set) set = find_removal(doc, pointer, what);
     if (set) return document_set_error(set, pointer, what, ret_error);
     write_error(doc, place, pointer, what, ret_error);
     return PLAN_E_INVALID;

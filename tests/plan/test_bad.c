@@ -519,8 +519,11 @@ static const struct {
      "--set /deployments/x/set/tunnels/count=0: "
      "/deployments/x/set/tunnels/count: 0 is out of range; allowed: 1 to "
      "1000000"},
-    {"/load/main/rate=null", "s.json:5:19: /load/main: \"rate\" or \"ramp\" is missing: one is required with "
-                             "process constant or poisson"},
+    {"/load/main/rate=null",
+     "--set /load/main/rate=null: /load/main: \"rate\" or \"ramp\" is missing: one is "
+     "required with process constant or poisson"},
+    {"/load=null",
+     "--set /load=null: /: \"load\" is missing: it is required (who starts sessions, and when)"},
     {"/schema=x", "--set /schema=x: /schema: this is \"x\"; allowed: \"windtunnel.scenario/1\""},
 };
 
@@ -557,6 +560,9 @@ static const struct {
     {"\"10s\",", "\"10s\", \"tunnels\": {\"count\": 1000000},", "/tunnels/connections=64",
      "--set /tunnels/connections=64: /tunnels: 64000000 connections (count x replicas x connections); "
      "allowed: at most 16000000"},
+    {"\"rate\": \"2/s\"", "\"patience\": \"5s\"", "/load/main/patience=null",
+     "s.json:5:19: /load/main: \"rate\" or \"ramp\" is missing: one is required with process constant or "
+     "poisson"},
     {"\"2/s\"", "\"2/s\", \"start\": \"5s\"", "/duration=5s",
      "--set /duration=5s: /load/main/start: not within the run's duration"},
     {"\"10s\"", "\"10min\"", "/load/main/rate=100000/s",
