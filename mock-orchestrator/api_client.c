@@ -292,6 +292,7 @@ static void on_failed(void *user, const struct http_failure *f)
 
     if (f->outcome == HTTP_MALFORMED) api_client_violation(r->c, r->from);
     if (list_is_linked(&r->abandoned)) {
+        if (f->outcome == HTTP_NEVER_SENT) driver_cut(&r->wire, &r->open);
         request_free(r);
         return;
     }

@@ -36,6 +36,7 @@ struct role_process {
     char journal_path[512];
     addr_t *started; /* components that start with the process */
     size_t started_count;
+    bool real_time; /* it starts sessions, and may do so on time */
     int exit_code;
 };
 
@@ -244,6 +245,7 @@ static void on_go(void *user, uint64_t epoch_ns, uint64_t wall_offset_ns)
     struct role_process *r = user;
     int x;
 
+    r->real_time = process_hosts(r->child->process, ROLE_CLIENT) && resources_wake_promptly();
     driver_set_clock(r->driver, epoch_ns, wall_offset_ns);
     for (size_t i = 0; r->relays && i < r->run->layout->relayed_count; i++)
         relay_start(r->relays[i], epoch_ns);
@@ -286,6 +288,7 @@ static void on_end(void *user)
 {
     struct role_process *r = user;
 
+    if (r->real_time) resources_wake_as_usual();
     driver_end(r->driver);
     child_say(r->link, "ended");
 }

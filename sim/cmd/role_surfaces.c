@@ -50,10 +50,7 @@ struct role_surfaces {
 
 static bool hosts(const struct role_surfaces *s, enum role role)
 {
-    for (size_t i = 0; i < s->child->process->component_count; i++) {
-        if (ADDR_ROLE(s->child->process->components[i]) == role) return true;
-    }
-    return false;
+    return process_hosts(s->child->process, role);
 }
 
 static int told(struct role_surfaces *s, int r, const char *listen, const char *why)
@@ -358,7 +355,6 @@ int role_surfaces_new(const struct live_run *run, const struct child *child, str
 
     if (!s) return -ENOMEM;
     *s = (struct role_surfaces){.run = run, .child = child, .driver = driver, .error = error};
-    if (hosts(s, ROLE_CLIENT)) resources_wake_promptly();
     r = open_shared(s);
     for (size_t i = 0; r == 0 && i < child->process->component_count; i++)
         if (!child->down[i] || !listens_again(child->process->components[i]))

@@ -9,10 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sim/live/tcp.h"
+
 struct child_link {
     const struct child_handler *handler;
     void *user;
-    struct event *readable;
+    struct event *readable, *idle;
     int fd;
 };
 
@@ -28,10 +30,17 @@ static void handle_line(struct child_link *l, const char *line)
         l->handler->start(l->user, (addr_t)a, (uint32_t)b);
     else if (sscanf(line, "stop %" SCNu64, &a) == 1)
         l->handler->stop(l->user, (addr_t)a);
+    else if (strcmp(line, "settle") == 0)
+        event_active(l->idle, EV_TIMEOUT, 0);
     else if (strcmp(line, "end") == 0)
         l->handler->end(l->user);
     else
         l->handler->exit(l->user);
+}
+
+static void on_idle(evutil_socket_t fd, short what, void *arg)
+{
+    child_say(arg, "settled");
 }
 
 /* The socket keeps message boundaries (SOCK_SEQPACKET): one line a message. */
@@ -59,7 +68,9 @@ int child_link_new(struct event_base *base, int control_fd, const struct child_h
     if (!l) return -ENOMEM;
     *l = (struct child_link){.handler = h, .user = user, .fd = control_fd};
     l->readable = event_new(base, control_fd, EV_READ | EV_PERSIST, on_readable, l);
-    if (!l->readable || event_add(l->readable, NULL) < 0) {
+    l->idle = event_new(base, -1, 0, on_idle, l);
+    if (!l->readable || !l->idle || event_priority_set(l->idle, TCP_BASE_IDLE) < 0 ||
+        event_add(l->readable, NULL) < 0) {
         child_link_free(l);
         return -ENOMEM;
     }
@@ -71,6 +82,7 @@ void child_link_free(struct child_link *l)
 {
     if (!l) return;
     if (l->readable) event_free(l->readable);
+    if (l->idle) event_free(l->idle);
     free(l);
 }
 

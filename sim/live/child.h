@@ -19,9 +19,11 @@ struct child_handler {
     void (*exit)(void *user); /* leave; also when the supervisor is gone */
 };
 
-/* `control_fd`: a SOCK_SEQPACKET socket, one line a message; it stays the caller's, as do `base` and `h`, and
- * all three must outlive the link. Lines are handed on from the loop, never from within this call. 0;
- * -ENOMEM. */
+/* `control_fd`: a SOCK_SEQPACKET socket, one line a message; it stays the caller's, as do `base`
+ * (tcp_base_new()) and `h`, and all three must outlive the link. Lines are handed on from the loop, never
+ * from within this call. One of them, "settle", is answered here: with "settled", when this process has
+ * nothing left to do, all that it was sent is read, and what follows upon that is sent as far as the others
+ * take it. 0; -ENOMEM. */
 int child_link_new(struct event_base *base, int control_fd, const struct child_handler *h, void *user,
                    struct child_link **ret);
 /* NULL is allowed. */

@@ -167,3 +167,11 @@ void layout_free(struct layout *l)
     free(l->relayed);
     free(l);
 }
+
+bool process_hosts(const struct process *p, enum role role)
+{
+    for (size_t i = 0; i < p->component_count; i++) {
+        if (ADDR_ROLE(p->components[i]) == role) return true;
+    }
+    return false;
+}

@@ -60,6 +60,9 @@ struct layout {
 int layout_new(const struct plan *plan, unsigned id, struct layout **ret);
 void layout_free(struct layout *l);
 
+/* Whether a component of this role lives in it. */
+bool process_hosts(const struct process *p, enum role role);
+
 /* "ip:port" of the component's listener. */
 void layout_address(const struct layout *l, addr_t component, enum port port, char ret[LAYOUT_ADDRESS_MAX]);
 /* What `from` dials to reach it: the listener, or the relay before it. */

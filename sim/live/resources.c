@@ -116,15 +116,21 @@ static bool real_time(void)
     return sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) == 0;
 }
 
-void resources_wake_promptly(void)
+bool resources_wake_promptly(void)
 {
     struct sched_request now;
 
     memset(&now, 0, sizeof now);
-    if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) < 0) return;
-    if (now.policy != SCHED_OTHER) return; /* real time, or idle: somebody has chosen otherwise */
-    if (real_time()) return;
+    if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) < 0) return false;
+    if (now.policy != SCHED_OTHER) return false; /* real time, or idle: somebody has chosen otherwise */
+    if (real_time()) return true;
     now.size = sizeof now;
     now.runtime_ns = SLICE_NS;
     (void)!syscall(SYS_sched_setattr, 0, &now, 0);
+    return false;
+}
+
+void resources_wake_as_usual(void)
+{
+    (void)!sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){.sched_priority = 0});
 }

@@ -36,6 +36,9 @@ bool resources_descriptors_low(uint64_t *ret_limit);
  * the lowest real-time priority (root, CAP_SYS_NICE, RLIMIT_RTPRIO); the kernel keeps a twentieth of the time
  * for others whatever happens (sched_rt_runtime_us). Everybody else gets a short time slice, which needs no
  * privilege (Linux 6.12; elsewhere nothing happens). Figures for all three: docs/PERFORMANCE.md. A policy
- * that somebody has chosen already stays.
+ * that somebody has chosen already stays. Returns whether the priority is real-time by this call:
+ * resources_wake_as_usual() then gives it back, for what is no load any more keeps others waiting for
+ * nothing.
  */
-void resources_wake_promptly(void);
+bool resources_wake_promptly(void);
+void resources_wake_as_usual(void);

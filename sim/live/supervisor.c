@@ -26,6 +26,9 @@
 static const nsec_t patience_ns = 20 * NSEC_PER_S;
 static const nsec_t exit_patience_ns = 10 * NSEC_PER_S;
 static const nsec_t late_ns = 100 * NSEC_PER_MS;
+/* More than the longest way that a message may have before it at the end: a new tunnel stream's, through four
+ * processes and back for each flight of its handshakes. */
+enum { SETTLE_ROUNDS = 64 };
 /* The clock starts a moment after everybody was told, so that time 0 has not passed when they hear it. */
 static const nsec_t head_start_ns = 20 * NSEC_PER_MS;
 
@@ -36,6 +39,7 @@ static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
 struct running {
     enum child_state state;
+    bool settled; /* since it was last asked */
     pid_t pid;
     int fd;
     uint32_t incarnation;
@@ -329,6 +333,8 @@ static void hear_line(struct supervisor *s, struct running *c, const char *line)
         s->done = true;
     else if (strcmp(line, "ended") == 0)
         c->state = CHILD_ENDED;
+    else if (strcmp(line, "settled") == 0)
+        c->settled = true;
     else if (strncmp(line, "error ", 6) == 0)
         fail(s, -EIO, "%s: %s", process_of(s, c)->name, line + 6);
 }
@@ -410,11 +416,7 @@ static bool any(const struct process *p)
 /* Whether its components ask the control plane, and wait for its answers. */
 static bool is_asking(const struct process *p)
 {
-    for (size_t i = 0; i < p->component_count; i++) {
-        enum role role = ADDR_ROLE(p->components[i]);
-        if (role == ROLE_CLIENT || role == ROLE_RUNNER) return true;
-    }
-    return false;
+    return process_hosts(p, ROLE_CLIENT) || process_hosts(p, ROLE_RUNNER);
 }
 
 static bool is_answering(const struct process *p)
@@ -620,6 +622,30 @@ static void tell_all(struct supervisor *s, which of, const char *line)
         if (of(process_of(s, &s->children[i]))) say(&s->children[i], "%s", line);
 }
 
+static bool all_settled(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->opts->layout->process_count; i++) {
+        const struct running *c = &s->children[i];
+        if (c->pid && c->state == CHILD_ENDED && !c->settled) return false;
+    }
+    return true;
+}
+
+/* What is still on its way arrives, and is counted. How long that takes only the machine knows: so everybody
+ * is asked for a moment at which it has nothing left to do, and again. In each round, all that is under way
+ * gets at least one process further. What a relay holds back gets a while besides. */
+static void settle(struct supervisor *s)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC), least = now + late_ns, most = now + patience_ns;
+
+    for (int round = 0; round < SETTLE_ROUNDS && clock_ns(CLOCK_MONOTONIC) < most; round++) {
+        for (size_t i = 0; i < s->opts->layout->process_count; i++) s->children[i].settled = false;
+        tell_all(s, any, "settle");
+        while (!all_settled(s) && clock_ns(CLOCK_MONOTONIC) < most) wait_until(s, most);
+    }
+    while (clock_ns(CLOCK_MONOTONIC) < least) wait_until(s, least);
+}
+
 /* Ends what is left: first by word, then by force. */
 static void end_all(struct supervisor *s)
 {
@@ -634,9 +660,7 @@ static void end_all(struct supervisor *s)
         await_all(s, is_asking, CHILD_ENDED, books);
         tell_all(s, is_answering, "end");
         await_all(s, is_answering, CHILD_ENDED, books);
-        /* What is still on its way arrives, and is counted. */
-        until = clock_ns(CLOCK_MONOTONIC) + late_ns;
-        while (clock_ns(CLOCK_MONOTONIC) < until) wait_until(s, until);
+        settle(s);
     }
     tell_all(s, any, "exit");
     until = clock_ns(CLOCK_MONOTONIC) + exit_patience_ns;

@@ -71,6 +71,10 @@ int tcp_base_new(struct event_base **ret_base)
     base = event_base_new_with_config(config);
     event_config_free(config);
     if (!base) return -ENOMEM;
+    if (event_base_priority_init(base, TCP_BASE_IDLE + 1) < 0) {
+        event_base_free(base);
+        return -ENOMEM;
+    }
     *ret_base = base;
     return 0;
 }

@@ -12,6 +12,7 @@ struct tcp_hold;
 
 enum {
     TCP_BACKLOG = 4096,
+    TCP_BASE_IDLE = 2,    /* for event_priority_set(); what is set to nothing has 1 */
     TCP_ADDRESS_MAX = 64, /* "[ipv6%scope]:port" and its NUL */
 };
 
@@ -31,9 +32,10 @@ struct tcp_options {
     const char *source;
 };
 
-/* A base as the streams want it: precise timers, the epoll change list, no locks. For the whole process,
- * SIGPIPE is ignored and the heap keeps up to 32 MiB of freed memory from then on. The caller frees the base
- * with tcp_base_free(). -ENOMEM. */
+/* A base as the streams want it: precise timers, the epoll change list, no locks, a priority below the usual
+ * (TCP_BASE_IDLE): such an event waits until a look at all descriptors and timers found nothing else to do.
+ * For the whole process, SIGPIPE is ignored and the heap keeps up to 32 MiB of freed memory from then on. The
+ * caller frees the base with tcp_base_free(). -ENOMEM. */
 int tcp_base_new(struct event_base **ret_base);
 
 /* Frees a base, after everything that lives on it. Freed streams that still flush, or wait for their peer's

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, rmSync,
+} from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -194,13 +196,24 @@ export const childrenOf = (pid) => readdirSync('/proc').filter((name) => /^\d+$/
   .filter((p) => p && p.parent === pid);
 const isAlive = ({ pid, started }) => stat(pid)?.started === started && stat(pid).state !== 'Z';
 
-function cpuTimes(pid) {
-  try {
-    const [ran, waited] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number);
-    return { ran, waited };
-  } catch {
-    return null; /* it has just gone, or this kernel does not say */
-  }
+// CPU time in ticks: of the whole machine, and of this process with all that it started and that has ended.
+function cpuTicks() {
+  const [user, nice, system, , , irq, softirq, steal] =
+    lines(readFileSync('/proc/stat', 'utf8'))[0].split(/\s+/).slice(1).map(Number);
+  const own = readFileSync('/proc/self/stat', 'utf8').split(') ')[1].split(' ').slice(11, 15).map(Number);
+  return { machine: user + nice + system + irq + softirq + steal, own: sum(own) };
+}
+
+const TICK_MS = 10;
+
+// What part of the machine's CPUs others had since `cpuWatch()`: call what it returned when all of one's own have ended.
+export function cpuWatch() {
+  const [ticks, at] = [cpuTicks(), Date.now()];
+  return () => {
+    const { machine, own } = cpuTicks();
+    const others = machine - ticks.machine - (own - ticks.own);
+    return (others * TICK_MS) / ((Date.now() - at) * availableParallelism());
+  };
 }
 
 const socketsOf = (pid) => {
@@ -218,10 +231,26 @@ const socketsOf = (pid) => {
 };
 
 const LISTENING = '0A';
-const listeners = () => lines(readFileSync('/proc/net/tcp', 'utf8')).slice(1).map((line) => line.trim().split(/\s+/))
-  .filter((f) => f[3] === LISTENING)
-  .map((f) => ({ inode: f[9], port: parseInt(f[1].slice(9), 16),
-    ip: f[1].slice(0, 8).match(/../g).reverse().map((h) => parseInt(h, 16)).join('.') }));
+
+// The kernel tells listeners first, then tens of thousands of connections that it has not forgotten yet: those are not read.
+function listenerLines() {
+  const fd = openSync('/proc/net/tcp');
+  try {
+    const piece = Buffer.alloc(16384);
+    for (let text = ''; ;) {
+      const length = readSync(fd, piece);
+      text += piece.toString('latin1', 0, length);
+      const fields = text.split('\n').slice(1, -1).map((line) => line.trim().split(/\s+/));
+      const others = fields.findIndex((f) => f[3] !== LISTENING);
+      if (others >= 0 || length === 0) return fields.slice(0, others >= 0 ? others : undefined);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const listeners = () => listenerLines().map((f) => ({ inode: f[9], port: parseInt(f[1].slice(9), 16),
+  ip: f[1].slice(0, 8).match(/../g).reverse().map((h) => parseInt(h, 16)).join('.') }));
 
 // Looks at a live run while it lasts, and knows afterwards what of it may not be left.
 export class Witness {
@@ -230,15 +259,14 @@ export class Witness {
     this.directory = directory; /* TMPDIR of the run */
     this.processes = new Map();
     this.ips = new Set();
-    this.times = new Map();
   }
 
   look() {
+    const listening = listeners();
     for (const p of childrenOf(this.supervisor)) {
       this.processes.set(`${p.pid} ${p.started}`, p);
-      this.times.set(p.pid, cpuTimes(p.pid) ?? this.times.get(p.pid) ?? { ran: 0, waited: 0 });
       const inodes = new Set(socketsOf(p.pid));
-      for (const l of listeners()) if (inodes.has(l.inode)) this.ips.add(l.ip);
+      for (const l of listening) if (inodes.has(l.inode)) this.ips.add(l.ip);
     }
   }
 
@@ -246,12 +274,6 @@ export class Witness {
   listenersOf(name) {
     const inodes = new Set(this.running().filter((p) => p.name === name).flatMap((p) => socketsOf(p.pid)));
     return listeners().filter((l) => inodes.has(l.inode));
-  }
-
-  // How long its processes waited for a CPU, for each unit of time that they had one. 1 or less where they are alone.
-  contention() {
-    const total = (key) => sum([...this.times.values()].map((time) => time[key]));
-    return total('ran') ? total('waited') / total('ran') : 0;
   }
 
   names() {

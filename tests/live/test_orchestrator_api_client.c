@@ -76,16 +76,21 @@ static void teardown(void)
     api_stage_deinit(&stage);
 }
 
-/* A runner asks, and the server has the request. */
-static struct wire *ask_for(uint32_t runner, struct msg m)
+static struct wire *open_for(uint32_t runner, struct msg m)
 {
     struct dialer *d = api_client_dialer(stage.client);
-    size_t before = asked_count;
-    struct wire *w;
 
     m.type = MSG_OPEN;
     m.flags = MSG_LAST;
-    w = d->open(d, ADDR(ROLE_RUNNER, runner), ADDR(ROLE_ORCHESTRATOR, 0), NULL, &m);
+    return d->open(d, ADDR(ROLE_RUNNER, runner), ADDR(ROLE_ORCHESTRATOR, 0), NULL, &m);
+}
+
+/* A runner asks, and the server has the request. */
+static struct wire *ask_for(uint32_t runner, struct msg m)
+{
+    size_t before = asked_count;
+    struct wire *w = open_for(runner, m);
+
     API_RUN_UNTIL(stage.base, asked_count > before);
     return w;
 }
@@ -175,6 +180,21 @@ START_TEST(what_the_server_says_by_itself_is_no_message)
 }
 END_TEST
 
+/* The connection does not come about, and nobody waits for it any more: what was never sent is booked. */
+START_TEST(what_is_given_up_before_it_was_sent_was_cut)
+{
+    struct wire *w;
+
+    http_server_free(server);
+    server = NULL;
+    w = open_for(0, (struct msg){.kind = M_SESSION_GET, .a = 1});
+    w->driver = stage.driver;
+    over(w);
+    API_RUN_UNTIL(stage.base, flows(M_SESSION_GET, FLOW_CUT) == 1);
+    ck_assert_uint_eq(flows(M_SESSION_GET, FLOW_RETURNED), 0);
+}
+END_TEST
+
 /* An item that was stopped before its first heartbeat has no last one, and its lease is not extended. Where
  * the lease is, the answer must say what to name next time. */
 START_TEST(a_lease_that_is_not_extended_needs_no_last_heartbeat)
@@ -210,6 +230,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, a_connection_serves_again_unless_its_request_was_given_up);
     tcase_add_test(tc, a_component_dies_with_its_connections);
     tcase_add_test(tc, what_the_server_says_by_itself_is_no_message);
+    tcase_add_test(tc, what_is_given_up_before_it_was_sent_was_cut);
     tcase_add_test(tc, a_lease_that_is_not_extended_needs_no_last_heartbeat);
 }
 
